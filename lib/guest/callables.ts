@@ -1,0 +1,76 @@
+import { compile, importModule } from '#guest';
+import { findTagged } from '../callable.js';
+import type { Definition } from '../wire/protocol.js';
+
+type AnyFunction = (...args: unknown[]) => unknown;
+
+/** A callable in its worker: found or compiled when first called. */
+export class GuestCallable {
+  readonly definition: Definition;
+  /** The function, once it is there. */
+  call: AnyFunction | undefined;
+  readonly #exposed: object;
+  #loading: Promise<AnyFunction> | undefined;
+
+  constructor(definition: Definition, exposed: object) {
+    this.definition = definition;
+    this.#exposed = exposed;
+  }
+
+  /** The function, at once or after its module has been loaded. Throws or rejects when there is none. */
+  load(): AnyFunction | Promise<AnyFunction> {
+    const { definition } = this;
+    if (definition.kind === 'source') {
+      this.call = compile(definition.source, definition.base) as AnyFunction;
+      return this.call;
+    }
+    const { name, url } = definition;
+    if (url === undefined) {
+      this.call = checkFunction(ownProperty(this.#exposed, name), name, 'what the worker exposes');
+      return this.call;
+    }
+    this.#loading ??= this.#import(url, name);
+    return this.#loading;
+  }
+
+  async #import(url: string, name: string): Promise<AnyFunction> {
+    let module: object;
+    try {
+      module = await importModule(url);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`Cannot load the module ${url} of the task '${name}': ${reason}`, { cause });
+    }
+    // Functions that `task` tagged are found by their name even when they are not exported.
+    this.call = checkFunction(findTagged({ url, name }) ?? ownProperty(module, name), name, `the module ${url}`);
+    return this.call;
+  }
+}
+
+function ownProperty(holder: object, name: string): unknown {
+  return Object.hasOwn(holder, name) ? (holder as Record<string, unknown>)[name] : undefined;
+}
+
+function checkFunction(found: unknown, name: string, where: string): AnyFunction {
+  if (typeof found === 'function') return found as AnyFunction;
+  throw new TypeError(
+    found === undefined
+      ? `There is no function '${name}' in ${where}: export it, or tag it with task()`
+      : `'${name}' in ${where} is not a function but ${found === null ? 'null' : typeof found}`,
+  );
+}
+
+/**
+ * Adds to a ReferenceError of a function sent by its source what its author has to know: the variables around it stayed
+ * at home.
+ */
+export function explainReferenceError(error: unknown, { definition }: GuestCallable): void {
+  if (definition.kind !== 'source' || !(error instanceof ReferenceError)) return;
+  const told =
+    `${error.message}. The function ${definition.name} was sent by its source, so it sees its arguments and the worker's ` +
+    'globals, not the variables around it: pass what it needs as an argument, or send the function by name, ' +
+    'with task(import.meta.url, fn) or tasksFrom(url)';
+  const { stack, message } = error;
+  error.message = told;
+  if (stack !== undefined) error.stack = stack.replace(message, () => told);
+}

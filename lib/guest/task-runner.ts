@@ -1,0 +1,321 @@
+import { now } from '#guest';
+import { decodeValue, encodeValue } from '../comlink.js';
+import { Fifo } from '../fifo.js';
+import { withoutOwnFrames } from '../site.js';
+import { GuestTable, tagOf } from '../wire/claim-table.js';
+import { encodeError } from '../wire/errors.js';
+import {
+  ABORT,
+  BEGUN,
+  BELL,
+  DEFINE,
+  type Definition,
+  FAILURE,
+  FORGET,
+  INITIALIZER_FAILED,
+  PING,
+  PONG,
+  READY,
+  RESULT,
+  RICH,
+  type RichDetails,
+  type ServeConfig,
+  TASKS,
+} from '../wire/protocol.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { explainReferenceError, GuestCallable } from './callables.js';
+import { setCurrent } from './current-task.js';
+
+/** The port to the host, seen from a guest. */
+export interface GuestPort {
+  postMessage(message: unknown, transfer?: readonly unknown[]): void;
+}
+
+/**
+ * Runs the tasks that arrive on the port, in their order, as many at a time as configured. A task is claimed right before
+ * its function is called; one that the host has taken back is passed over.
+ */
+export class TaskRunner {
+  readonly #port: GuestPort;
+  readonly #table: GuestTable | undefined;
+  readonly #concurrency: number;
+  readonly #exposed: object;
+  readonly #callables = new Map<number, GuestCallable>();
+  readonly #messages = new Fifo<unknown[]>();
+  readonly #signals = new Map<number, AbortController>();
+  readonly #current: Parameters<typeof setCurrent>[0] & object;
+  #active = 0;
+  #ready = false;
+  #looping = false;
+  /** When the last task ended or the loop began: when the next one begins. */
+  #clock = 0;
+
+  // The batch being worked through: where its next task lies, and how many follow under the same callable.
+  #batch: unknown[] = [];
+  #at = 0;
+  #left = 0;
+  #argc = 0;
+  #callable: GuestCallable | undefined;
+
+  constructor(port: GuestPort, config: ServeConfig, exposed: object) {
+    this.#port = port;
+    this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory);
+    this.#concurrency = config.concurrency;
+    this.#exposed = exposed;
+    this.#current = {
+      number: 0,
+      attempt: 1,
+      worker: config.worker,
+      signal: (number) => this.#signalOf(number),
+    };
+  }
+
+  /** Runs the initializer, if there is one, then whatever has arrived. */
+  async start(initializer: ServeConfig['initializer']): Promise<void> {
+    try {
+      if (initializer !== undefined) {
+        const callable = new GuestCallable(initializer.definition, this.#exposed);
+        try {
+          await (
+            await callable.load()
+          )(...initializer.args);
+        } catch (error) {
+          explainReferenceError(error, callable);
+          throw error;
+        }
+      }
+    } catch (error) {
+      this.#port.postMessage([INITIALIZER_FAILED, encodeError(error)]);
+      return;
+    }
+    this.#ready = true;
+    this.#port.postMessage([READY]);
+    this.#loop();
+  }
+
+  /** Takes a message of the host. */
+  receive(message: unknown[]): void {
+    switch (message[0]) {
+      case TASKS:
+      case RICH:
+        this.#messages.push(message);
+        this.#loop();
+        break;
+      case DEFINE:
+        this.#callables.set(message[1] as number, new GuestCallable(message[2] as Definition, this.#exposed));
+        break;
+      case FORGET:
+        this.#callables.delete(message[1] as number);
+        break;
+      case ABORT:
+        this.#signals.get(message[1] as number)?.abort(message[2]);
+        break;
+      case PING:
+        this.#port.postMessage([PONG, message[1]]);
+        break;
+      default:
+        throw new Error(`Unknown message of the host: ${String(message[0])}`);
+    }
+  }
+
+  #loop(): void {
+    if (!this.#ready || this.#looping) return;
+    this.#looping = true;
+    this.#clock = now();
+    while (this.#active < this.#concurrency && (this.#left > 0 || this.#next())) {
+      const batch = this.#batch;
+      const at = this.#at;
+      const number = batch[at] as number;
+      const slot = batch[at + 1] as number;
+      this.#left--;
+      this.#at = at + 2 + this.#argc;
+      if (this.#table?.claim(slot, number) === false) continue;
+      const callable = this.#callable as GuestCallable;
+      if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
+      else this.#start(callable, batch, at + 2, this.#argc, slot, number, this.#clock, 1);
+    }
+    this.#looping = false;
+  }
+
+  /** Turns to the next group of tasks. @returns false when there is none */
+  #next(): boolean {
+    if (this.#at >= this.#batch.length) {
+      const message = this.#messages.shift();
+      if (message === undefined) {
+        this.#batch = [];
+        this.#at = 0;
+        return false;
+      }
+      this.#batch = message;
+      if (message[0] === RICH) {
+        this.#callable = this.#callables.get(message[1] as number);
+        this.#at = 2;
+        this.#left = 1;
+        // The details and the arguments follow the number and the slot.
+        this.#argc = 2;
+        return true;
+      }
+      this.#at = 1;
+    }
+    this.#callable = this.#callables.get(this.#batch[this.#at] as number);
+    this.#argc = this.#batch[this.#at + 1] as number;
+    this.#left = this.#batch[this.#at + 2] as number;
+    this.#at += 3;
+    return true;
+  }
+
+  #startRich(message: unknown[], slot: number, number: number, callable: GuestCallable, began: number): void {
+    const details = message[4] as RichDetails;
+    const args = message[5] as unknown[];
+    if (details.tellBegin) this.#port.postMessage([BEGUN, slot, number, began]);
+    try {
+      for (const [position, handler] of details.handled) args[position] = decodeValue(handler, args[position]);
+    } catch (error) {
+      this.#fail(slot, number, began, error, callable);
+      return;
+    }
+    this.#start(callable, args, 0, args.length, slot, number, began, details.attempt);
+  }
+
+  /** Calls a task's function with `argc` entries of `values` from `first` on. */
+  #start(
+    callable: GuestCallable,
+    values: unknown[],
+    first: number,
+    argc: number,
+    slot: number,
+    number: number,
+    began: number,
+    attempt: number,
+  ): void {
+    const { call } = callable;
+    if (call === undefined) {
+      this.#load(callable, values.slice(first, first + argc), slot, number, began, attempt);
+      return;
+    }
+    const current = this.#current;
+    current.number = number;
+    current.attempt = attempt;
+    setCurrent(current);
+    let result: unknown;
+    let pending: Promise<unknown> | undefined;
+    try {
+      switch (argc) {
+        case 0:
+          result = call();
+          break;
+        case 1:
+          result = call(values[first]);
+          break;
+        case 2:
+          result = call(values[first], values[first + 1]);
+          break;
+        default:
+          result = call(...values.slice(first, first + argc));
+      }
+      if (isThenable(result)) pending = Promise.resolve(result);
+    } catch (error) {
+      setCurrent(undefined);
+      this.#fail(slot, number, began, error, callable);
+      return;
+    }
+    setCurrent(undefined);
+    if (pending === undefined) this.#succeed(slot, number, began, result, callable);
+    else this.#await(pending, slot, number, began, callable);
+  }
+
+  #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {
+    this.#active++;
+    pending.then(
+      (value) => {
+        this.#active--;
+        this.#succeed(slot, number, began, value, callable);
+        this.#loop();
+      },
+      (error: unknown) => {
+        this.#active--;
+        this.#fail(slot, number, began, error, callable);
+        this.#loop();
+      },
+    );
+  }
+
+  #load(callable: GuestCallable, args: unknown[], slot: number, number: number, began: number, attempt: number): void {
+    let loaded: unknown;
+    try {
+      loaded = callable.load();
+    } catch (error) {
+      this.#fail(slot, number, began, error, callable);
+      return;
+    }
+    if (!(loaded instanceof Promise)) {
+      this.#start(callable, args, 0, args.length, slot, number, began, attempt);
+      return;
+    }
+    this.#active++;
+    loaded.then(
+      () => {
+        this.#active--;
+        this.#start(callable, args, 0, args.length, slot, number, began, attempt);
+        this.#loop();
+      },
+      (error: unknown) => {
+        this.#active--;
+        this.#fail(slot, number, began, error, callable);
+        this.#loop();
+      },
+    );
+  }
+
+  #succeed(slot: number, number: number, began: number, value: unknown, callable: GuestCallable): void {
+    const ended = (this.#clock = now());
+    if (this.#signals.size > 0) this.#signals.delete(number);
+    const table = this.#table;
+    const tag = tagOf(value);
+    if (table !== undefined && tag >= 0) {
+      if (table.write(slot, tag, value, began, ended)) this.#port.postMessage(BELL);
+      return;
+    }
+    try {
+      const wire = tag >= 0 ? undefined : encodeValue(value);
+      if (wire === undefined) this.#port.postMessage([RESULT, slot, number, began, ended, value]);
+      else {
+        this.#port.postMessage([RESULT, slot, number, began, ended, wire.value, wire.handler], wire.transfer);
+      }
+    } catch (cause) {
+      const where = `The result of ${callable.definition.name}`;
+      this.#postFailure(slot, number, began, ended, cloneError(where, findUnclonable(value), cause));
+      return;
+    }
+    table?.countEnd();
+  }
+
+  #fail(slot: number, number: number, began: number, error: unknown, callable: GuestCallable): void {
+    const ended = (this.#clock = now());
+    if (this.#signals.size > 0) this.#signals.delete(number);
+    explainReferenceError(error, callable);
+    this.#postFailure(slot, number, began, ended, error);
+  }
+
+  #postFailure(slot: number, number: number, began: number, ended: number, error: unknown): void {
+    const wire = encodeError(error);
+    for (const node of wire.nodes) {
+      if (node.kind === 'error' && node.stack !== undefined) node.stack = withoutOwnFrames(node.stack);
+    }
+    this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
+    this.#table?.countEnd();
+  }
+
+  #signalOf(number: number): AbortSignal {
+    let controller = this.#signals.get(number);
+    if (controller === undefined) {
+      controller = new AbortController();
+      this.#signals.set(number, controller);
+    }
+    return controller.signal;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}

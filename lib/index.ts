@@ -1,0 +1,23 @@
+export { asCompleted, type AsCompletedOptions } from './as-completed.js';
+export * from './errors.js';
+export {
+  type BoundExecutor,
+  type Constructor,
+  Executor,
+  type ExecutorStats,
+  type Histogram,
+  type IterablesOf,
+  type RemoteObject,
+  type ShutdownOptions,
+  type TaskOptions,
+  type TransferableValue,
+  type YieldOf,
+} from './executor.js';
+export { Future, type FutureResolvers } from './future.js';
+export type { MapOptions, MapProgress, MapResult } from './map-result.js';
+export { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, wait, type WaitOptions, type WaitResult } from './wait.js';
+export { task, tasksFrom, type TasksOf } from './callable.js';
+export { proxy, transfer, type TransferHandler, transferHandlers } from './comlink.js';
+export { ThreadPoolExecutor, type ThreadPoolExecutorOptions } from './thread.js';
+export type { PoolOptions, PoolSize } from './pool/pool-options.js';
+export { registerErrorClass } from './wire/errors.js';

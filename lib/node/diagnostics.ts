@@ -1,0 +1,22 @@
+import { AsyncResource } from 'node:async_hooks';
+import { LostFailures } from '../lost-failures.js';
+
+/** Reports lost failures as process warnings, which `--trace-warnings` and `process.on('warning')` reach. */
+export const reportLostFailure = new LostFailures((message) => {
+  process.emitWarning(message, 'UnhandledFutureWarning');
+});
+
+/** Reports what a done callback threw. */
+export function reportCallbackError(error: unknown): void {
+  console.error('A done callback of a future threw:', error);
+}
+
+/** Reports something that went wrong and belongs to nobody's future. */
+export function warn(name: string, message: string): void {
+  process.emitWarning(message, name);
+}
+
+/** Has a callback run in the async context (AsyncLocalStorage) of the code that attached it. */
+export function bindContext<F extends (...args: never[]) => unknown>(callback: F): F {
+  return AsyncResource.bind(callback as never);
+}

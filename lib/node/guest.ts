@@ -1,0 +1,60 @@
+import vm from 'node:vm';
+import { type MessagePort as NodePort, parentPort } from 'node:worker_threads';
+import type { Endpoint } from '../comlink.js';
+import type { GuestPort } from '../guest/task-runner.js';
+import { wrapSource } from '../guest/source.js';
+
+export { now } from './clock.js';
+
+/** The channel that Comlink calls of the host arrive on. */
+export function endpoint(): Endpoint {
+  if (parentPort === null) throw new Error('expose() is for workers: this is the main thread');
+  return parentPort as unknown as Endpoint;
+}
+
+/** Listens on the port that the tasks come by. */
+export function connectPort(port: unknown, receive: (message: unknown) => void): GuestPort {
+  const nodePort = port as NodePort;
+  nodePort.on('message', receive);
+  return nodePort;
+}
+
+/** Imports a module by its absolute URL. */
+export async function importModule(url: string): Promise<object> {
+  return (await import(url)) as object;
+}
+
+/** Makes a function of its source; `import()` in it resolves as in the file `base`. */
+export function compile(source: string, base: string | undefined): unknown {
+  return wrapSource(source, (text) => runScript(text, base));
+}
+
+function runScript(text: string, base: string | undefined): unknown {
+  const filename = base ?? 'concurrent-futures:source';
+  const { constants } = vm as unknown as { constants?: { USE_MAIN_CONTEXT_DEFAULT_LOADER?: symbol } };
+  const loader = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+  if (loader === undefined || base === undefined) return new vm.Script(text, { filename }).runInThisContext();
+  const options = { filename, importModuleDynamically: loader } as unknown as vm.ScriptOptions;
+  if (!warned) {
+    warned = true;
+    warnInSilence(options);
+  }
+  return new vm.Script(text, options).runInThisContext();
+}
+
+let warned = false;
+
+/**
+ * Node warns once, when a script first imports by this loader, that it is experimental. Users did not ask for it and can do
+ * nothing about it, so the first import is one of ours, in silence.
+ */
+function warnInSilence(options: vm.ScriptOptions): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
+  const { emitWarning } = process;
+  process.emitWarning = () => undefined;
+  try {
+    void new vm.Script("import('node:vm')", options).runInThisContext();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}

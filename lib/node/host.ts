@@ -1,0 +1,149 @@
+import { availableParallelism } from 'node:os';
+import { createHistogram as createNodeHistogram } from 'node:perf_hooks';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { MessageChannel, receiveMessageOnPort, Worker, type WorkerOptions } from 'node:worker_threads';
+import type { Endpoint } from '../comlink.js';
+import type { Backend, Connection, ConnectionEvents } from '../pool/backend.js';
+import type { RecordableHistogram } from '../pool/durations.js';
+
+export { now } from './clock.js';
+
+/** How a worker of one's own is given: its file, or a function that makes it. */
+export type WorkerSource<W> = string | URL | (() => W);
+
+/** Workers of a pool that is told nothing about its size. */
+export function parallelism(): number {
+  return availableParallelism();
+}
+
+/** A histogram of whole numbers with an error of 1 %, in some 30 KB. */
+export function createHistogram(): RecordableHistogram {
+  return createNodeHistogram({ lowest: 1, highest: 2 ** 42, figures: 2 });
+}
+
+/** The file of the code that called this package; undefined when it is none, as in a REPL. */
+export function callerFile(): string | undefined {
+  // Structured frames, because the text of a stack names other files where source maps are on.
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
+  const { prepareStackTrace } = Error;
+  let frames: NodeJS.CallSite[] = [];
+  try {
+    Error.prepareStackTrace = (_error, sites) => {
+      frames = sites;
+      return '';
+    };
+    // Reading the stack is what calls the function above.
+    String(new Error().stack);
+  } finally {
+    if (prepareStackTrace === undefined) delete (Error as Partial<ErrorConstructor>).prepareStackTrace;
+    else Error.prepareStackTrace = prepareStackTrace;
+  }
+  for (const frame of frames) {
+    const file = frame.getFileName();
+    if (typeof file !== 'string' || file.startsWith('node:') || file.startsWith(OWN_FILES)) continue;
+    if (file.startsWith('file:')) return file;
+    return file.startsWith('/') || /^[A-Za-z]:\\/.test(file) ? pathToFileURL(file).href : undefined;
+  }
+  return undefined;
+}
+
+const OWN_FILES = new URL('..', import.meta.url).href;
+const WORKER_MAIN = new URL('./worker-main.js', import.meta.url);
+
+/** Worker threads. */
+export function threadBackend(source: WorkerSource<unknown> | undefined, options: object | undefined): Backend {
+  return {
+    sharedMemory: true,
+    start: (name, events) => new ThreadConnection(makeWorker(source, name, options as WorkerOptions), events),
+  };
+}
+
+function makeWorker(source: WorkerSource<unknown> | undefined, name: string, options: WorkerOptions): Worker {
+  if (typeof source === 'function') {
+    const made = source();
+    if (made instanceof Worker) return made;
+    throw new TypeError("'worker' must give a Worker of node:worker_threads");
+  }
+  return new Worker(source === undefined ? WORKER_MAIN : toFile(source), { name, ...options });
+}
+
+function toFile(source: string | URL): string | URL {
+  return typeof source === 'string' && source.startsWith('file:') ? fileURLToPath(source) : source;
+}
+
+class ThreadConnection implements Connection {
+  readonly endpoint: Endpoint;
+  readonly guestPort: unknown;
+  readonly #worker: Worker;
+  readonly #port: MessageChannel['port1'];
+  readonly #events: ConnectionEvents;
+
+  constructor(worker: Worker, events: ConnectionEvents) {
+    const { port1, port2 } = new MessageChannel();
+    this.#worker = worker;
+    this.#port = port1;
+    this.#events = events;
+    this.guestPort = port2;
+    this.endpoint = endpointOf(worker);
+    port1.on('message', (data: unknown) => {
+      events.message(data);
+    });
+    port1.on('messageerror', () => {
+      events.unreadable();
+    });
+    worker.on('error', (error) => {
+      events.error(error);
+    });
+    worker.once('exit', (exitCode) => {
+      events.exit({ exitCode });
+      port1.close();
+    });
+  }
+
+  post(message: unknown, transfer: readonly unknown[]): void {
+    this.#port.postMessage(message, transfer as never[]);
+  }
+
+  drain(): void {
+    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
+      this.#events.message(got.message);
+    }
+  }
+
+  ref(): void {
+    this.#worker.ref();
+    this.#port.ref();
+  }
+
+  unref(): void {
+    this.#worker.unref();
+    this.#port.unref();
+  }
+
+  terminate(): void {
+    void this.#worker.terminate();
+  }
+}
+
+/** A worker as Comlink wants it: a thread's `message` events carry the bare data. */
+function endpointOf(worker: Worker): Endpoint {
+  const listeners = new Map<unknown, (data: unknown) => void>();
+  return {
+    postMessage: (message, transfer) => {
+      worker.postMessage(message, transfer as never[]);
+    },
+    addEventListener: (type, listener) => {
+      const wrapped = (data: unknown) => {
+        listener({ data } as never);
+      };
+      listeners.set(listener, wrapped);
+      worker.on(type as 'message', wrapped);
+    },
+    removeEventListener: (type, listener) => {
+      const wrapped = listeners.get(listener);
+      if (wrapped === undefined) return;
+      listeners.delete(listener);
+      worker.off(type as 'message', wrapped);
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import type { Endpoint } from '../comlink.js';
+import type { WorkerDeath } from '../errors.js';
+
+/** What a platform tells about one of its workers. */
+export interface ConnectionEvents {
+  /** A message has come by the task port. */
+  message(data: unknown): void;
+  /** A message has come that cannot be read here. */
+  unreadable(): void;
+  /** The worker threw something that nobody caught; it is about to end. */
+  error(error: unknown): void;
+  /** The worker has ended. Nothing comes after this. */
+  exit(death: WorkerDeath): void;
+}
+
+/** One worker as its platform gives it. */
+export interface Connection {
+  /** The worker's own channel, for Comlink. */
+  readonly endpoint: Endpoint;
+  /** The guest's end of the task port; goes with the `serve` call. */
+  readonly guestPort: unknown;
+  /** Sends by the task port. @throws what structured cloning throws; then nothing was sent */
+  post(message: unknown, transfer: readonly unknown[]): void;
+  /** Hands over the messages that have arrived but not been told of. */
+  drain(): void;
+  /** Whether the worker keeps the process alive. */
+  ref(): void;
+  unref(): void;
+  /** Ends the worker at once; `exit` follows. */
+  terminate(): void;
+}
+
+/** A platform's kind of worker: all that the pool knows of threads and processes. */
+export interface Backend {
+  /** Whether host and guests share memory. */
+  readonly sharedMemory: boolean;
+  /** Starts a worker. @throws when the options are not to the platform's liking */
+  start(name: string, events: ConnectionEvents): Connection;
+}

@@ -1,0 +1,103 @@
+import { callerFile } from '#host';
+import { nameOf } from '../callable.js';
+import { show } from '../options.js';
+import type { SubmitSite } from '../site.js';
+import type { Definition } from '../wire/protocol.js';
+
+/** A callable as an executor knows it. */
+export class Callable {
+  /** The name under which guests know it. */
+  readonly id: number;
+  readonly definition: Definition;
+  /** About how long its tasks run, in ms; undefined until one has ended. */
+  estimate: number | undefined;
+  /** Where it was submitted last, as far as that was recorded. */
+  site: SubmitSite | undefined;
+
+  constructor(id: number, definition: Definition) {
+    this.id = id;
+    this.definition = definition;
+  }
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  /**
+   * Learns from a task that has ended. Rises fast and falls slowly, because a batch that turns out slow costs more than
+   * one that was too small.
+   */
+  learn(ms: number): void {
+    const { estimate } = this;
+    this.estimate = estimate === undefined ? ms : estimate + (ms - estimate) * (ms > estimate ? 0.25 : 0.1);
+  }
+}
+
+/** Sources kept; beyond that the oldest is forgotten, here and in the workers. Programs have far fewer. */
+const MOST_SOURCES = 1000;
+
+/** The callables of one executor: the same function gets the same id. */
+export class CallableRegistry {
+  readonly #byFunction = new WeakMap<object, Callable>();
+  readonly #byText = new Map<string, Callable>();
+  readonly #onForget: (callable: Callable) => void;
+  #nextId = 1;
+
+  constructor(onForget: (callable: Callable) => void) {
+    this.#onForget = onForget;
+  }
+
+  /** @throws TypeError when a worker cannot call it */
+  get(callable: unknown, isClass = false): Callable {
+    if (typeof callable !== 'function') throw new TypeError(`submit needs a function: received ${show(callable)}`);
+    const known = this.#byFunction.get(callable);
+    if (known !== undefined) return known;
+    const name = nameOf(callable);
+    if (name !== undefined) {
+      const made = this.#intern(`${String(name.url)}#${name.name}`, { kind: 'named', ...name });
+      this.#byFunction.set(callable, made);
+      return made;
+    }
+    const source = sourceOf(callable, isClass);
+    // The same function may be submitted from two files, and `import()` in it means the file of each.
+    const base = /\bimport\b/.test(source) ? callerFile() : undefined;
+    const label = callable.name === '' ? '(anonymous)' : callable.name;
+    const made = this.#intern(`${base ?? ''}\n${source}`, { kind: 'source', name: label, source, base });
+    if (base === undefined) this.#byFunction.set(callable, made);
+    return made;
+  }
+
+  #intern(key: string, definition: Definition): Callable {
+    let callable = this.#byText.get(key);
+    if (callable === undefined) {
+      callable = new Callable(this.#nextId++, definition);
+      this.#byText.set(key, callable);
+      if (this.#byText.size > MOST_SOURCES) {
+        for (const [oldest, forgotten] of this.#byText) {
+          this.#byText.delete(oldest);
+          this.#onForget(forgotten);
+          break;
+        }
+      }
+    }
+    return callable;
+  }
+}
+
+function sourceOf(callable: { name: string }, isClass: boolean): string {
+  const source = Function.prototype.toString.call(callable);
+  if (/\{\s*\[native code\]\s*\}\s*$/.test(source)) {
+    throw new TypeError(
+      `${callable.name === '' ? 'The function' : callable.name} is native or bound: it has no source to send. ` +
+        'Wrap it in an arrow function, or name it with task() or tasksFrom()',
+    );
+  }
+  if (/^class\b/.test(source) !== isClass) {
+    throw new TypeError(
+      isClass
+        ? `create needs a class: ${callable.name} is a function`
+        : `${callable.name} is a class and cannot be called: use executor.create(${callable.name}, ...)`,
+    );
+  }
+  return source;
+}

@@ -1,0 +1,38 @@
+import { createHistogram } from '#host';
+import type { Histogram } from '../executor.js';
+
+/** What a platform's histogram of whole numbers offers. */
+export interface RecordableHistogram {
+  readonly count: number;
+  readonly mean: number;
+  readonly min: number;
+  readonly max: number;
+  record(value: number): void;
+  percentile(percentile: number): number;
+}
+
+/** Units a ms: histograms hold whole numbers from 1 on, and durations of less than a microsecond occur. */
+const UNITS = 10_000;
+
+/** A distribution of durations in bounded memory. */
+export class Durations {
+  #histogram: RecordableHistogram | undefined;
+
+  record(ms: number): void {
+    (this.#histogram ??= createHistogram()).record(Math.max(1, Math.round(ms * UNITS)));
+  }
+
+  snapshot(): Histogram {
+    const histogram = this.#histogram;
+    if (histogram === undefined) return { count: 0, mean: 0, min: 0, max: 0, p50: 0, p90: 0, p99: 0 };
+    return {
+      count: histogram.count,
+      mean: histogram.mean / UNITS,
+      min: histogram.min / UNITS,
+      max: histogram.max / UNITS,
+      p50: histogram.percentile(50) / UNITS,
+      p90: histogram.percentile(90) / UNITS,
+      p99: histogram.percentile(99) / UNITS,
+    };
+  }
+}

@@ -1,0 +1,248 @@
+import type { Linked } from './task-list.js';
+import { TaskQueue } from './task-queue.js';
+
+/** What the scheduler needs to know of a task. */
+export interface Schedulable extends Linked {
+  readonly priority: number;
+  readonly order: number;
+  /** It can be sent only once, so it is not sent ahead. */
+  readonly moves: boolean;
+  readonly callable: { readonly estimate: number | undefined };
+}
+
+/** A worker as the scheduler sees it. */
+export interface Lane<T> {
+  /** Tasks that it may run at once. */
+  readonly capacity: number;
+  readonly state: 'starting' | 'ready' | 'ending' | 'ended';
+  /** Whether it may be sent tasks. */
+  readonly accepting: boolean;
+  readonly room: number;
+  /** Sent and not begun. */
+  readonly unbegun: number;
+  /** Begun and not ended. */
+  readonly active: number;
+  /** Nothing in flight to it. */
+  readonly idle: boolean;
+  /** Tasks begun since its start. */
+  readonly progress: number;
+  takeOldest(count: number): T[];
+  takeLower(priority: number): T[];
+}
+
+/** What the scheduler has done. */
+export interface SchedulerEffects<T, L extends Lane<T>> {
+  /** Starts a worker; undefined when none can be started. */
+  start(): L | undefined;
+  send(lane: L, tasks: T[]): void;
+}
+
+/** Limits that can be changed while the pool lives. */
+export interface Sizes {
+  maxWorkers: number;
+  minWorkers: number;
+  minSpareWorkers: number;
+}
+
+/** ms of work sent ahead to a worker: long enough to outlast the host's way back, short enough that little has to be taken back. */
+const AHEAD_MS = 1;
+/** Most tasks sent ahead to one worker. */
+const MOST_AHEAD = 1024;
+/** ms of waiting work, for each worker there is, that are worth the start of another. */
+const START_COST_MS = 20;
+
+/**
+ * Decides which task goes to which worker, when workers are started, and which tasks are taken back. It does no I/O and
+ * knows no time: lanes tell it how far they are, effects carry out what it decides.
+ *
+ * What holds after each `pump`: the queue is empty or no lane has a free slot; a task waits behind another in a lane
+ * only while no other ready lane is free; within a priority, tasks leave the queue in the order of submission.
+ */
+export class Scheduler<T extends Schedulable, L extends Lane<T>> {
+  readonly queue = new TaskQueue<T>();
+  readonly lanes: L[] = [];
+  readonly sizes: Sizes;
+  readonly #effects: SchedulerEffects<T, L>;
+  /** No task sent ahead is of lower priority than this. */
+  #lowestAhead = Infinity;
+  #lastProgress = -1;
+  #pumping = false;
+  #again = false;
+
+  constructor(sizes: Sizes, effects: SchedulerEffects<T, L>) {
+    this.sizes = sizes;
+    this.#effects = effects;
+  }
+
+  /** Lanes that count against `maxWorkers`: one that only ends does not. */
+  get live(): number {
+    let live = 0;
+    for (const lane of this.lanes) if (lane.state === 'ready' || lane.state === 'starting') live++;
+    return live;
+  }
+
+  /** Queues a task. A task of higher priority passes those sent ahead. */
+  add(task: T): void {
+    if (task.priority > this.#lowestAhead) this.#recall(task.priority);
+    this.queue.push(task);
+  }
+
+  /** Puts back tasks that were taken from a lane, each in its place. */
+  putBack(tasks: T[]): void {
+    this.queue.putBack(tasks.sort((a, b) => a.order - b.order));
+  }
+
+  remove(lane: L): void {
+    const at = this.lanes.indexOf(lane);
+    if (at >= 0) this.lanes.splice(at, 1);
+  }
+
+  /**
+   * Brings tasks and workers together.
+   *
+   * @param ahead - whether tasks are also sent ahead of a worker's need; not done for each of many tasks submitted in a row,
+   * so that they go in batches
+   */
+  pump(ahead = true): void {
+    if (this.#pumping) {
+      // Something that a decision set off asks for more decisions.
+      this.#again = true;
+      return;
+    }
+    this.#pumping = true;
+    try {
+      do {
+        this.#again = false;
+        if (this.queue.length > 0) {
+          this.#fillFree();
+          if (this.queue.length > 0) this.#grow();
+          if (ahead && this.queue.length > 0) this.#sendAhead();
+        }
+        if (ahead && this.queue.length === 0) this.#level();
+        this.#keepFloor();
+      } while (this.#again as boolean);
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** True when tasks wait that a further worker could begin, if there is leave for one. */
+  get wantsWorker(): boolean {
+    return this.live < this.sizes.maxWorkers && (this.queue.length > 0 || this.lanes.some((lane) => lane.unbegun > 0));
+  }
+
+  /** To be called now and then while `wantsWorker`: starts a worker when nothing has begun since the last call. */
+  checkProgress(): void {
+    let progress = 0;
+    let starting = false;
+    for (const lane of this.lanes) {
+      progress += lane.progress;
+      starting ||= lane.state === 'starting';
+    }
+    if (progress === this.#lastProgress && !starting && this.wantsWorker) this.#start();
+    this.#lastProgress = progress;
+    this.pump();
+  }
+
+  /** Takes back whatever no worker has begun. */
+  recallAll(): void {
+    this.#recall(Infinity);
+  }
+
+  #recall(priority: number): void {
+    for (const lane of this.lanes) this.putBack(lane.takeLower(priority));
+    this.#lowestAhead = priority;
+  }
+
+  /** Free slots first: in ready workers, then in those that start. */
+  #fillFree(): void {
+    for (const state of ['ready', 'starting'] as const) {
+      for (const lane of this.lanes) {
+        if (this.queue.length === 0) return;
+        if (lane.state !== state || !lane.accepting) continue;
+        const free = Math.min(lane.capacity - lane.active - lane.unbegun, lane.room);
+        if (free > 0) this.#send(lane, free, Infinity);
+      }
+    }
+  }
+
+  /** Starts workers when waiting costs more than starting. Of callables never seen nothing is known, so they get workers. */
+  #grow(): void {
+    while (this.queue.length > 0 && this.live < this.sizes.maxWorkers) {
+      const estimate = this.queue.first?.callable.estimate ?? Infinity;
+      const { live } = this;
+      if (live > 0 && (estimate * this.queue.length) / live < START_COST_MS) return;
+      const lane = this.#start();
+      if (lane === undefined) return;
+      this.#send(lane, Math.min(lane.capacity, lane.room), Infinity);
+    }
+  }
+
+  #start(): L | undefined {
+    const lane = this.#effects.start();
+    if (lane !== undefined) this.lanes.push(lane);
+    return lane;
+  }
+
+  /** Gives each worker what it will need next, about a millisecond's worth, so that it does not wait for the host. */
+  #sendAhead(): void {
+    let ready = 0;
+    for (const lane of this.lanes) if (lane.state === 'ready' && lane.accepting) ready++;
+    for (const lane of this.lanes) {
+      const { first, length } = this.queue;
+      if (first === undefined) return;
+      if (lane.state !== 'ready' || !lane.accepting) continue;
+      const share = Math.ceil(length / ready--);
+      const { unbegun } = lane;
+      const there = unbegun * (first.callable.estimate ?? AHEAD_MS);
+      // Not for every task that has ended: a refill is worth a message when half is used up.
+      if (unbegun > 0 && there * 2 >= AHEAD_MS) continue;
+      const most = Math.min(share, MOST_AHEAD - unbegun, lane.room);
+      if (most > 0) this.#send(lane, most, AHEAD_MS - there, true);
+    }
+  }
+
+  /** Sends tasks from the head of the queue: at most `most`, and no more than `budget` ms of them, but one. */
+  #send(lane: L, most: number, budget: number, ahead = false): void {
+    const tasks: T[] = [];
+    let cost = 0;
+    while (tasks.length < most) {
+      const task = this.queue.first;
+      if (task === undefined || (ahead && task.moves)) break;
+      cost += task.callable.estimate ?? AHEAD_MS;
+      if (cost > budget && tasks.length > 0) break;
+      this.queue.take();
+      tasks.push(task);
+      if (task.priority < this.#lowestAhead) this.#lowestAhead = task.priority;
+    }
+    if (tasks.length > 0) this.#effects.send(lane, tasks);
+  }
+
+  /** With nothing queued, a free worker takes over half of what waits behind a busy one, the oldest first. */
+  #level(): void {
+    for (const lane of this.lanes) {
+      if (lane.state !== 'ready' || !lane.accepting || lane.active + lane.unbegun >= lane.capacity) continue;
+      let victim: L | undefined;
+      for (const other of this.lanes) {
+        if (other === lane || other.unbegun === 0) continue;
+        // A task in a worker that has a slot for it is about to begin there.
+        if (other.state === 'ready' && other.active < other.capacity && other.unbegun <= other.capacity - other.active)
+          continue;
+        if (victim === undefined || other.unbegun > victim.unbegun) victim = other;
+      }
+      if (victim === undefined) return;
+      const tasks = victim.takeOldest(Math.min(Math.ceil(victim.unbegun / 2), lane.room));
+      if (tasks.length > 0) this.#effects.send(lane, tasks);
+    }
+  }
+
+  /** Keeps the least number of workers, and the spare ones ready ahead of need. */
+  #keepFloor(): void {
+    const { minWorkers, minSpareWorkers, maxWorkers } = this.sizes;
+    if (minWorkers === 0 && minSpareWorkers === 0) return;
+    let busy = 0;
+    if (minSpareWorkers > 0) for (const lane of this.lanes) if (!lane.idle && lane.state !== 'ended') busy++;
+    const floor = Math.min(maxWorkers, Math.max(minWorkers, minSpareWorkers > 0 ? busy + minSpareWorkers : 0));
+    while (this.live < floor) if (this.#start() === undefined) return;
+  }
+}

@@ -1,0 +1,517 @@
+import { now } from '#host';
+import { reportCallbackError, warn } from '#diagnostics';
+import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
+import { Executor, type ExecutorStats, type ShutdownOptions, type TaskOptions } from '../executor.js';
+import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
+import { readOptions } from '../options.js';
+import { addSite, SubmitSite } from '../site.js';
+import type { ServeConfig } from '../wire/protocol.js';
+import type { Backend } from './backend.js';
+import { type Callable, CallableRegistry } from './callables.js';
+import { Durations } from './durations.js';
+import { Epochs } from './epochs.js';
+import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
+import { RoomWaiters } from './room.js';
+import { Scheduler } from './scheduler.js';
+import { TaskLimits } from './task-limits.js';
+import { Task, type TaskOwner } from './task.js';
+import type { Ending, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
+import { Workforce } from './workforce.js';
+
+/** Deaths of workers, with nothing finished between them, that break a pool. */
+const DEATHS_THAT_BREAK = 10;
+/** ms that a thread has to give a sign of life before it counts as blocked. */
+const BLOCKED_AFTER_MS = 50;
+/** Tasks submitted in one turn before they are sent although the turn goes on. */
+const SUBMITS_PER_PUMP = 256;
+/** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
+const SITES_PER_TURN = 32;
+
+/**
+ * An executor over workers of some kind: queues, sends and settles. What goes where is the scheduler's decision, one
+ * worker's life is a runner's, the kind of worker is the back end's.
+ */
+export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
+  readonly #options: CheckedPoolOptions;
+  readonly #backend: Backend;
+  readonly #brokenClass: new (message: string, options?: ErrorOptions) => BrokenExecutor;
+  readonly #scheduler: Scheduler<Task, WorkerRunner>;
+  readonly #callables: CallableRegistry;
+  readonly #initializer: ServeConfig['initializer'];
+  readonly #epochs = new Epochs();
+  readonly #room: RoomWaiters;
+  readonly #waitTime = new Durations();
+  readonly #runTime = new Durations();
+  readonly #limits: TaskLimits;
+  readonly #workforce: Workforce;
+
+  #nextOrder = 0;
+  #submitted = 0;
+  #completed = 0;
+  #failed = 0;
+  #cancelled = 0;
+  #deaths = 0;
+  #isShutdown = false;
+  #broken: { message: string; cause: unknown } | undefined;
+  #pumpQueued = false;
+  #sitesThisTurn = 0;
+
+  protected constructor(
+    options: CheckedPoolOptions,
+    backend: Backend,
+    brokenClass: new (message: string, options?: ErrorOptions) => BrokenExecutor,
+  ) {
+    super();
+    this.#options = options;
+    this.#backend = backend;
+    this.#brokenClass = brokenClass;
+    this.#callables = new CallableRegistry((callable) => {
+      for (const runner of this.#workforce) runner.forget(callable);
+    });
+    this.#initializer =
+      options.initializer === undefined
+        ? undefined
+        : { definition: this.#callables.get(options.initializer).definition, args: [...options.initargs] };
+    this.#room = new RoomWaiters(() => this.#roomInQueue());
+    const { maxWorkers, minWorkers, minSpareWorkers } = options;
+    this.#scheduler = new Scheduler(
+      { maxWorkers, minWorkers, minSpareWorkers },
+      {
+        start: () => this.#startWorker(),
+        send: (runner, tasks) => {
+          this.#settleAll(runner.send(tasks));
+        },
+      },
+    );
+    this.#limits = new TaskLimits((task, reason) => {
+      this.#stop(task, reason);
+    });
+    this.#workforce = new Workforce(options.threadNamePrefix, options.idleTimeout, this.#scheduler);
+    this.#scheduler.pump();
+  }
+
+  /** @inheritDoc */
+  join(): Promise<void> {
+    return this.#epochs.join();
+  }
+
+  /** @inheritDoc */
+  ready(): Promise<void> {
+    return this.#room.wait();
+  }
+
+  /** @inheritDoc */
+  stats(): ExecutorStats {
+    let idle = 0;
+    let busy = 0;
+    let queued = this.#scheduler.queue.length;
+    for (const runner of this.#workforce) {
+      if (runner.idle) idle++;
+      else busy++;
+      queued += runner.unbegun;
+    }
+    const pending = this.#pending;
+    queued = Math.min(queued, pending);
+    return {
+      workers: idle + busy,
+      idle,
+      busy,
+      queued,
+      running: pending - queued,
+      submitted: this.#submitted,
+      completed: this.#completed,
+      failed: this.#failed,
+      cancelled: this.#cancelled,
+      waitTime: this.#waitTime.snapshot(),
+      runTime: this.#runTime.snapshot(),
+    };
+  }
+
+  /**
+   * Changes how many workers there are. Superfluous ones end when they have ended their tasks.
+   *
+   * @returns a promise that resolves when they have
+   * @throws RangeError when a size is nonsense
+   */
+  async resize(size: PoolSize): Promise<void> {
+    const sizes = checkSizes(readOptions(size, 'resize'), this.#scheduler.sizes);
+    Object.assign(this.#scheduler.sizes, sizes);
+    const superfluous = this.#workforce.superfluous(sizes.maxWorkers);
+    for (const runner of superfluous) this.#retire(runner);
+    this.#pump();
+    this.#room.admit();
+    this.#workforce.watchIdle();
+    await Promise.all(superfluous.map((runner) => this.#workforce.gone(runner)));
+  }
+
+  /** @inheritDoc */
+  async shutdown(given?: ShutdownOptions): Promise<void> {
+    const { wait = true, cancelFutures = false } = readOptions(given, 'shutdown');
+    this.#isShutdown = true;
+    this.#scheduler.sizes.minWorkers = 0;
+    this.#scheduler.sizes.minSpareWorkers = 0;
+    if (cancelFutures) this.#cancelPending();
+    this.#room.release();
+    this.#endIfDone();
+    if (wait) await this.#workforce.allGone();
+  }
+
+  /** @inheritDoc */
+  async terminateWorkers(): Promise<void> {
+    this.#isShutdown = true;
+    this.#scheduler.sizes.minWorkers = 0;
+    this.#scheduler.sizes.minSpareWorkers = 0;
+    const message = 'The workers were terminated by terminateWorkers(); make a new executor';
+    this.#scheduler.recallAll();
+    for (const runner of this.#workforce) {
+      const tasks = [...runner.begunTasks(), ...runner.unbegunTasks()];
+      runner.terminate();
+      for (const task of tasks) {
+        runner.abandon(task);
+        this.#fail(task, new this.#brokenClass(message));
+      }
+    }
+    this.#failQueued(() => new this.#brokenClass(message));
+    this.#room.release();
+    await this.#workforce.allGone();
+  }
+
+  /** Takes back a task that has not begun, because its future is being cancelled. @internal */
+  withdraw(task: Task): boolean {
+    const { queue } = this.#scheduler;
+    if (task.runner !== undefined) {
+      if (!task.runner.takeBack(task)) return false;
+    } else if (queue.has(task)) {
+      queue.remove(task);
+    } else {
+      return false;
+    }
+    this.#cancelled++;
+    this.#close(task);
+    return true;
+  }
+
+  /** @internal */
+  protected checkCallable(callable: unknown): void {
+    this.#checkOpen();
+    this.#callables.get(callable);
+  }
+
+  /** @internal */
+  protected hasRoom(): boolean {
+    return this.#isShutdown || this.#broken !== undefined || this.#roomInQueue() > 0;
+  }
+
+  /** @internal */
+  protected submitTask(callable: unknown, args: unknown[], options: TaskOptions | undefined): Future<unknown> {
+    const known = this.#callables.get(callable);
+    this.#checkOpen();
+    if (this.#options.maxQueueSize !== Infinity && this.#roomInQueue() <= 0) {
+      throw new QueueFullError(
+        `The queue is full: ${String(this.#options.maxQueueSize)} tasks wait already (maxQueueSize); ` +
+          'await ready() before submitting',
+      );
+    }
+    const task = new Task(
+      this,
+      known,
+      args,
+      this.#nextOrder++,
+      options,
+      this.#epochs.enter(),
+      this.#site(known),
+      now(),
+    );
+    this.#submitted++;
+    const { future } = task;
+    if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
+      this.#cancelled++;
+      this.#close(task);
+      markCancelled(future);
+      return future;
+    }
+    const { queue } = this.#scheduler;
+    this.#scheduler.add(task);
+    // A lone task goes at once. What is submitted in a row goes together, at the end of the turn.
+    if (queue.length === 1) this.#scheduler.pump(false);
+    else if (queue.length % SUBMITS_PER_PUMP === 0) this.#scheduler.pump();
+    if (queue.length > 0 && !this.#pumpQueued) this.#queuePump();
+    return future;
+  }
+
+  /** @internal */
+  protected streamTask(): AsyncIterableIterator<unknown> {
+    throw new Error('Not implemented yet');
+  }
+
+  /** @inheritDoc */
+  create(): Promise<never> {
+    throw new Error('Not implemented yet');
+  }
+
+  get #pending(): number {
+    return this.#submitted - this.#completed - this.#failed - this.#cancelled;
+  }
+
+  /** What the queue takes beyond the tasks that the workers can run: `maxQueueSize` counts waiting tasks only. */
+  #roomInQueue(): number {
+    const { maxQueueSize, concurrentTasksPerWorker } = this.#options;
+    return maxQueueSize + this.#scheduler.sizes.maxWorkers * concurrentTasksPerWorker - this.#pending;
+  }
+
+  #checkOpen(): void {
+    if (this.#broken !== undefined) throw this.#brokenError();
+    if (this.#isShutdown) {
+      throw new ExecutorShutdownError('The executor was shut down and takes no more tasks; make a new one');
+    }
+  }
+
+  #brokenError(): BrokenExecutor {
+    const { message, cause } = this.#broken as { message: string; cause: unknown };
+    return new this.#brokenClass(message, { cause });
+  }
+
+  #site(callable: Callable): SubmitSite | undefined {
+    if (this.#sitesThisTurn >= SITES_PER_TURN && callable.site !== undefined) return callable.site;
+    if (this.#sitesThisTurn++ === 0) this.#queuePump();
+    callable.site = new SubmitSite();
+    return callable.site;
+  }
+
+  #queuePump(): void {
+    if (this.#pumpQueued) return;
+    this.#pumpQueued = true;
+    queueMicrotask(() => {
+      this.#pumpQueued = false;
+      this.#sitesThisTurn = 0;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#broken !== undefined) return;
+    this.#scheduler.pump();
+    this.#workforce.watchProgress();
+  }
+
+  /** Lets a worker end when it has ended what it has begun. */
+  #retire(runner: WorkerRunner): void {
+    runner.retire();
+    this.#scheduler.putBack(runner.takeOldest(Infinity));
+    if (runner.drained) runner.terminate();
+  }
+
+  #startWorker(): WorkerRunner | undefined {
+    const { concurrentTasksPerWorker, maxTasksPerWorker } = this.#options;
+    const config: RunnerConfig = {
+      backend: this.#backend,
+      concurrency: concurrentTasksPerWorker,
+      maxTasks: maxTasksPerWorker,
+      initializer: this.#initializer,
+    };
+    try {
+      return this.#workforce.start(config, {
+        ready: () => {
+          this.#pump();
+          this.#workforce.watchIdle();
+        },
+        initializerFailed: (runner, error) => {
+          this.#break('The initializer of the workers failed: mend it, then make a new executor', error);
+          runner.terminate();
+        },
+        ended: (runner, endings) => {
+          this.#onEnded(runner, endings);
+        },
+        begun: (task, at) => {
+          this.#limits.start(task, at);
+        },
+        exited: (runner, exit) => {
+          this.#onExit(runner, exit);
+        },
+      });
+    } catch (error) {
+      this.#break('A worker could not be started: see the cause, then make a new executor', error);
+      return undefined;
+    }
+  }
+
+  #onEnded(runner: WorkerRunner, endings: Ending[]): void {
+    if (endings.length > 0) this.#deaths = 0;
+    for (const { task, began, ended } of endings) {
+      const ran = ended - began;
+      task.callable.learn(ran);
+      this.#runTime.record(ran);
+      this.#waitTime.record(began - task.submitted);
+    }
+    // The workers first, then whoever waits for the results: that may take long.
+    if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
+    this.#pump();
+    this.#settleAll(endings);
+    this.#workforce.watchIdle();
+  }
+
+  #settleAll(endings: readonly Ending[]): void {
+    for (const { task, failed, value } of endings) {
+      if (failed) {
+        addSite(value, task.site);
+        this.#fail(task, value);
+      } else {
+        this.#completed++;
+        this.#close(task);
+        succeed(task.future, value);
+      }
+    }
+  }
+
+  #fail(task: Task, error: unknown): void {
+    this.#failed++;
+    this.#close(task);
+    fail(task.future, error);
+  }
+
+  /** The bookkeeping at the end of a task, before its future tells anybody. */
+  #close(task: Task): void {
+    if (task.options !== undefined) this.#limits.release(task);
+    this.#epochs.leave(task.epoch);
+    if (!this.#room.empty) this.#room.admit();
+    if (this.#closing) this.#endIfDone();
+  }
+
+  #onExit(runner: WorkerRunner, { death, expected, begun, unbegun }: RunnerExit): void {
+    this.#scheduler.remove(runner);
+    const lost: Task[] = [];
+    const again: Task[] = [];
+    for (const task of begun) {
+      if (!task.moves && task.attempt <= (task.options?.retries ?? 0)) again.push(task);
+      else lost.push(task);
+    }
+    for (const task of again) {
+      task.attempt++;
+      markRunning(task.future);
+      this.#limits.pause(task);
+    }
+    // What was moved to the worker is gone with it.
+    for (const task of unbegun) (task.moves ? lost : again).push(task);
+    this.#scheduler.putBack(again);
+    if (!expected) this.#countDeath(runner, death, begun.length > 0);
+    if (this.#broken === undefined) this.#pump();
+    else this.#failQueued(() => this.#brokenError());
+    for (const task of lost) {
+      const error =
+        this.#broken !== undefined && !begun.includes(task)
+          ? this.#brokenError()
+          : new WorkerDiedError(
+              `The worker ${runner.name} died${describeDeath(death)} before it had finished ${task.callable.name}; ` +
+                'the executor replaces the worker, and with({ retries }) tries such tasks again',
+              death,
+            );
+      addSite(error, task.site);
+      this.#fail(task, error);
+    }
+    this.#endIfDone();
+    this.#workforce.forget(runner);
+  }
+
+  #countDeath(runner: WorkerRunner, death: WorkerDeath, charged: boolean): void {
+    if (!charged && death.cause !== undefined) this.#reportWorkerError(death.cause);
+    this.#deaths++;
+    if (this.#deaths < DEATHS_THAT_BREAK) return;
+    this.#break(
+      `The workers died ${String(DEATHS_THAT_BREAK)} times in a row and nothing was finished between; ` +
+        'mend what ends them, then make a new executor',
+      death.cause ?? new WorkerDiedError(`The worker ${runner.name} died${describeDeath(death)}`, death),
+    );
+  }
+
+  #reportWorkerError(error: unknown): void {
+    const { onWorkerError } = this.#options;
+    try {
+      if (onWorkerError !== undefined) onWorkerError(error);
+      else warn('WorkerError', `An error in a worker belongs to no task: ${describeError(error)}`);
+    } catch (thrown) {
+      reportCallbackError(thrown);
+    }
+  }
+
+  /** Nothing more can be run: what no worker has begun fails, what runs may end. */
+  #break(message: string, cause: unknown): void {
+    if (this.#broken !== undefined) return;
+    this.#broken = { message, cause };
+    this.#scheduler.recallAll();
+    this.#failQueued(() => this.#brokenError());
+    this.#room.release();
+    this.#endIfDone();
+  }
+
+  /** Fails what is queued, each task with an error of its own. */
+  #failQueued(error: () => BrokenExecutor): void {
+    const { queue } = this.#scheduler;
+    for (let task = queue.take(); task !== undefined; task = queue.take()) {
+      const reason = error();
+      addSite(reason, task.site);
+      this.#fail(task, reason);
+    }
+  }
+
+  #cancelPending(): void {
+    this.#scheduler.recallAll();
+    for (const task of [...this.#scheduler.queue]) task.future.cancel();
+    for (const runner of this.#workforce) for (const task of runner.unbegunTasks()) task.future.cancel();
+  }
+
+  get #closing(): boolean {
+    return this.#isShutdown || this.#broken !== undefined;
+  }
+
+  #endIfDone(): void {
+    if (!this.#closing) return;
+    if (this.#pending === 0) this.#workforce.terminate();
+    else if (this.#scheduler.queue.length === 0) this.#workforce.terminateIdle();
+  }
+
+  /** Stops a task that has begun: its future fails at once, and its worker ends as soon as no other task runs in it. */
+  #stop(task: Task, error: unknown): void {
+    const { runner } = task;
+    if (runner === undefined) {
+      // It waits for its next attempt.
+      if (this.#scheduler.queue.has(task)) this.#scheduler.queue.remove(task);
+      this.#fail(task, error);
+      return;
+    }
+    runner.abandon(task);
+    runner.retire();
+    this.#scheduler.putBack(runner.takeOldest(Infinity));
+    if (runner.begunTasks().length === 0) {
+      runner.terminate();
+    } else {
+      runner.abort(task, error);
+      this.#endIfBlocked(runner);
+    }
+    this.#pump();
+    this.#fail(task, error);
+  }
+
+  /** Its other tasks may end in peace, unless they cannot: a blocked thread runs none of them. */
+  #endIfBlocked(runner: WorkerRunner): void {
+    const timer = setTimeout(() => {
+      runner.terminate();
+    }, BLOCKED_AFTER_MS);
+    runner.ping(() => {
+      clearTimeout(timer);
+    });
+  }
+}
+
+function describeDeath({ exitCode, signal }: WorkerDeath): string {
+  if (signal !== undefined) return ` by ${signal}`;
+  return exitCode === undefined ? '' : ` with exit code ${String(exitCode)}`;
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof Error && error.stack !== undefined) return error.stack;
+  try {
+    return String(error);
+  } catch {
+    return Object.prototype.toString.call(error);
+  }
+}

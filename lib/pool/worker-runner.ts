@@ -1,0 +1,489 @@
+import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
+import type { WorkerDeath } from '../errors.js';
+import { HostTable, SLOTS } from '../wire/claim-table.js';
+import { decodeError, type WireError } from '../wire/errors.js';
+import {
+  ABORT,
+  BEGUN,
+  BELL,
+  DEFINE,
+  FAILURE,
+  FORGET,
+  INITIALIZER_FAILED,
+  PING,
+  PONG,
+  READY,
+  RESULT,
+  RICH,
+  type RichDetails,
+  type ServeConfig,
+  TASKS,
+} from '../wire/protocol.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import type { Backend, Connection } from './backend.js';
+import type { Callable } from './callables.js';
+import type { Task } from './task.js';
+import { TaskList } from './task-list.js';
+
+/** A task that has ended, and how. */
+export interface Ending {
+  task: Task;
+  failed: boolean;
+  /** The value, or what was thrown. */
+  value: unknown;
+  /** When it began and ended, in ms on the shared clock; 0 when it never began. */
+  began: number;
+  ended: number;
+}
+
+/** What a runner tells the pool. */
+export interface RunnerEvents {
+  /** The initializer has ended well. */
+  ready(runner: WorkerRunner): void;
+  initializerFailed(runner: WorkerRunner, error: unknown): void;
+  /** Tasks have ended. Their slots are free already. */
+  ended(runner: WorkerRunner, endings: Ending[]): void;
+  /** A task that is under a time limit has begun. */
+  begun(task: Task, at: number): void;
+  /** The worker has ended; nothing is in flight to it any more. */
+  exited(runner: WorkerRunner, exit: RunnerExit): void;
+}
+
+/** How a worker has ended. */
+export interface RunnerExit {
+  death: WorkerDeath;
+  /** The pool had wanted it to end. */
+  expected: boolean;
+  /** What it had begun and not ended, in the order of submission. */
+  begun: Task[];
+  /** What it had been sent and not begun, in the order of submission. */
+  unbegun: Task[];
+}
+
+/** What a runner needs to know of its pool. */
+export interface RunnerConfig {
+  backend: Backend;
+  concurrency: number;
+  maxTasks: number;
+  initializer: ServeConfig['initializer'];
+}
+
+/** Most tasks in one message: larger ones gain nothing, and the worker would start later on them. */
+const MOST_IN_BATCH = 256;
+
+/**
+ * One worker's life, seen from the host: starting, ready, ending, ended. It knows which tasks are in flight to the worker
+ * and which of them the worker has begun; it decides nothing.
+ *
+ * Without shared memory a task that was sent counts as begun, so the pool sends no more than the worker can begin.
+ */
+export class WorkerRunner {
+  readonly name: string;
+  readonly capacity: number;
+  state: 'starting' | 'ready' | 'ending' | 'ended' = 'starting';
+  /** When it became idle, in ms of `performance.now()`. */
+  idleSince = performance.now();
+
+  readonly #events: RunnerEvents;
+  readonly #connection: Connection;
+  /** Held as long as the worker lives: see `wrapGuest`. */
+  readonly #serve: ReturnType<typeof wrapGuest>;
+  readonly #table: HostTable | undefined;
+  readonly #maxTasks: number;
+  readonly #defined = new Set<Callable>();
+  readonly #slots: (Task | undefined)[] = [];
+  readonly #free: number[] = [];
+  /** Sent and, as far as is known, not begun; in the order sent. Begun ones are dropped when they are noticed. */
+  readonly #ahead = new TaskList<Task>();
+  /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
+  readonly #abandoned = new Set<Task>();
+  #inFlight = 0;
+  #sent = 0;
+  #lastError: unknown;
+  #pings = 0;
+  #pong: ((n: number) => void) | undefined;
+
+  constructor(name: string, config: RunnerConfig, events: RunnerEvents) {
+    this.name = name;
+    this.capacity = config.concurrency;
+    this.#events = events;
+    this.#maxTasks = config.maxTasks;
+    this.#table = config.backend.sharedMemory ? new HostTable() : undefined;
+    this.#connection = config.backend.start(name, {
+      message: (data) => {
+        this.#receive(data);
+      },
+      unreadable: () => {
+        // Which task it was is not known; the worker cannot be trusted with the others.
+        this.#lastError = new DOMException('A message of the worker cannot be read here', 'DataCloneError');
+        this.#connection.terminate();
+      },
+      error: (error) => {
+        this.#lastError = error;
+      },
+      exit: (death) => {
+        this.#exit(death);
+      },
+    });
+    this.#connection.unref();
+    this.#serve = wrapGuest(this.#connection.endpoint);
+    this.#serve({
+      port: this.#connection.guestPort,
+      memory: this.#table?.memory,
+      worker: name,
+      concurrency: config.concurrency,
+      initializer: config.initializer,
+    }).catch((error: unknown) => {
+      events.initializerFailed(this, error);
+    });
+  }
+
+  /** Whether tasks may be sent to it at all. */
+  get accepting(): boolean {
+    return (this.state === 'ready' || this.state === 'starting') && this.#sent < this.#maxTasks;
+  }
+
+  /** True when it has had all the tasks that it may have, and none of them is left. */
+  get spent(): boolean {
+    return this.#sent >= this.#maxTasks && this.#inFlight === 0;
+  }
+
+  /** Tasks that it can be sent before it has no slot left. */
+  get room(): number {
+    const slots = this.#table === undefined ? this.capacity : SLOTS;
+    return Math.min(slots - this.#inFlight, this.#maxTasks - this.#sent);
+  }
+
+  /** Tasks sent that the worker has not begun. */
+  get unbegun(): number {
+    return this.#table === undefined ? 0 : (this.#sent - this.#table.begun) | 0;
+  }
+
+  /** Tasks that the worker has begun and not ended. */
+  get active(): number {
+    return this.#table === undefined ? this.#inFlight : (this.#table.begun - this.#table.ended) | 0;
+  }
+
+  /** True when nothing is in flight to it, as far as the host has heard. */
+  get idle(): boolean {
+    return this.#inFlight === 0;
+  }
+
+  /** True when no task is in flight to it whose future waits for it. */
+  get drained(): boolean {
+    return this.#inFlight === this.#abandoned.size;
+  }
+
+  /** How many tasks it has begun since its start. */
+  get progress(): number {
+    return this.#table?.begun ?? this.#sent;
+  }
+
+  isBegun(task: Task): boolean {
+    return task.runner === this && (this.#table === undefined || this.#table.isBegun(task.slot, task.number));
+  }
+
+  /** Begun tasks whose futures have not ended yet. */
+  begunTasks(): Task[] {
+    return this.#slots.filter(
+      (task): task is Task => task !== undefined && this.isBegun(task) && !this.#abandoned.has(task),
+    );
+  }
+
+  /** Tasks that it has been sent and not begun. */
+  unbegunTasks(): Task[] {
+    return [...this.#ahead].filter((task) => !this.isBegun(task));
+  }
+
+  /**
+   * Sends tasks, in batches.
+   *
+   * @returns those that did not go because something in them cannot be cloned
+   */
+  send(tasks: readonly Task[]): Ending[] {
+    if (this.#inFlight === 0) this.#connection.ref();
+    const refused: Ending[] = [];
+    let batch: unknown[] = [TASKS];
+    let inBatch: Task[] = [];
+    let callable: Callable | undefined;
+    let counter = 0;
+    const flush = () => {
+      if (inBatch.length === 0) return;
+      this.#post(batch, inBatch, refused);
+      batch = [TASKS];
+      inBatch = [];
+      callable = undefined;
+    };
+    for (const task of tasks) {
+      this.#take(task);
+      if (!this.#defined.has(task.callable)) {
+        this.#defined.add(task.callable);
+        this.#connection.post([DEFINE, task.callable.id, task.callable.definition], []);
+      }
+      if (task.rich) {
+        flush();
+        this.#sendRich(task, refused);
+        continue;
+      }
+      const { args } = task;
+      if (task.callable !== callable || args.length !== batch[counter - 1]) {
+        callable = task.callable;
+        counter = batch.length + 2;
+        batch.push(callable.id, args.length, 0);
+      }
+      (batch[counter] as number)++;
+      batch.push(task.number, task.slot);
+      for (const arg of args) batch.push(arg);
+      inBatch.push(task);
+      if (inBatch.length === MOST_IN_BATCH) flush();
+    }
+    flush();
+    this.#noteIdle();
+    return refused;
+  }
+
+  /** Takes a task back. @returns false when the worker has begun it */
+  takeBack(task: Task): boolean {
+    if (this.#table?.takeBack(task.slot, task.number) !== true) return false;
+    this.#release(task);
+    this.#sent--;
+    this.#noteIdle();
+    return true;
+  }
+
+  /** Takes back the oldest of the tasks that it has not begun, at most `count`. What was moved there has to stay. */
+  takeOldest(count: number): Task[] {
+    const taken: Task[] = [];
+    for (const task of this.#ahead) {
+      if (taken.length === count) break;
+      if (task.moves) continue;
+      if (this.takeBack(task)) taken.push(task);
+      else this.#ahead.remove(task);
+    }
+    return taken;
+  }
+
+  /** Takes back what it has not begun and is of lower priority. */
+  takeLower(priority: number): Task[] {
+    return [...this.#ahead].filter((task) => task.priority < priority && !task.moves && this.takeBack(task));
+  }
+
+  /** The future of this task has ended without the worker; the task may go on there until the worker ends. */
+  abandon(task: Task): void {
+    this.#abandoned.add(task);
+  }
+
+  /** Fires the task's own signal. */
+  abort(task: Task, reason: unknown): void {
+    try {
+      this.#connection.post([ABORT, task.number, reason], []);
+    } catch {
+      this.#connection.post([ABORT, task.number, undefined], []);
+    }
+  }
+
+  /** Asks the thread for a sign of life; `answered` is called when it comes. */
+  ping(answered: () => void): void {
+    const n = ++this.#pings;
+    this.#pong = (answer) => {
+      if (answer === n) answered();
+    };
+    this.#connection.post([PING, n], []);
+  }
+
+  /** The pool will name this callable no more. */
+  forget(callable: Callable): void {
+    if (this.#defined.delete(callable) && this.state !== 'ended') this.#connection.post([FORGET, callable.id], []);
+  }
+
+  /** Takes no more tasks. */
+  retire(): void {
+    if (this.state !== 'ended') this.state = 'ending';
+  }
+
+  /** Ends the worker at once. */
+  terminate(): void {
+    if (this.state === 'ended') return;
+    this.state = 'ending';
+    this.#connection.ref();
+    this.#connection.terminate();
+  }
+
+  #take(task: Task): void {
+    const slot = this.#free.pop() ?? this.#slots.length;
+    this.#slots[slot] = task;
+    task.slot = slot;
+    task.runner = this;
+    this.#inFlight++;
+    this.#sent++;
+    this.#ahead.append(task);
+    this.#table?.offer(slot, task.number);
+  }
+
+  #release(task: Task): void {
+    if (task.list === (this.#ahead as unknown)) this.#ahead.remove(task);
+    this.#slots[task.slot] = undefined;
+    this.#free.push(task.slot);
+    task.slot = -1;
+    task.runner = undefined;
+    this.#inFlight--;
+  }
+
+  #noteIdle(): void {
+    if (this.#inFlight > 0) return;
+    this.idleSince = performance.now();
+    if (this.state !== 'ending') this.#connection.unref();
+  }
+
+  #post(message: unknown[], tasks: readonly Task[], refused: Ending[]): void {
+    try {
+      this.#connection.post(message, []);
+    } catch (cause) {
+      const [task] = tasks;
+      if (tasks.length === 1 && task !== undefined) {
+        this.#refuse(task, cause, refused);
+        return;
+      }
+      // One of them cannot be cloned; nothing was sent.
+      for (const each of tasks) {
+        const { callable, args } = each;
+        this.#post([TASKS, callable.id, args.length, 1, each.number, each.slot, ...args], [each], refused);
+      }
+    }
+  }
+
+  #sendRich(task: Task, refused: Ending[]): void {
+    const { args, options } = task;
+    const transfer: unknown[] = [...(options?.transfer ?? [])];
+    const values: unknown[] = [];
+    const details: RichDetails = {
+      attempt: task.attempt,
+      tellBegin: options?.timeout !== undefined && this.#table !== undefined,
+      handled: [],
+    };
+    try {
+      args.forEach((arg, position) => {
+        const wire = encodeValue(arg);
+        values.push(wire === undefined ? arg : wire.value);
+        if (wire === undefined) return;
+        transfer.push(...wire.transfer);
+        if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
+      });
+      this.#connection.post([RICH, task.callable.id, task.number, task.slot, details, values], transfer);
+    } catch (cause) {
+      this.#refuse(task, cause, refused, values);
+      return;
+    }
+    if (this.#table === undefined && options?.timeout !== undefined) this.#events.begun(task, 0);
+  }
+
+  #refuse(task: Task, cause: unknown, refused: Ending[], values: unknown[] = task.args): void {
+    const { args, callable, options } = task;
+    this.#release(task);
+    this.#sent--;
+    let error: unknown;
+    for (let i = 0; i < args.length && error === undefined; i++) {
+      const found = findUnclonable(i < values.length ? values[i] : args[i], options?.transfer);
+      if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
+    }
+    error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
+    refused.push({ task, failed: true, value: error, began: 0, ended: 0 });
+  }
+
+  #receive(data: unknown): void {
+    if (data === BELL) {
+      this.#readRing();
+      return;
+    }
+    const message = data as unknown[];
+    switch (message[0]) {
+      case RESULT:
+      case FAILURE: {
+        const task = this.#slots[message[1] as number];
+        if (task === undefined || task.number !== message[2]) return;
+        this.#end([this.#ending(task, message)]);
+        break;
+      }
+      case BEGUN: {
+        const task = this.#slots[message[1] as number];
+        if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
+        break;
+      }
+      case READY:
+        if (this.state === 'starting') this.state = 'ready';
+        this.#events.ready(this);
+        break;
+      case INITIALIZER_FAILED:
+        this.#events.initializerFailed(this, decodeError(message[1] as WireError));
+        break;
+      case PONG:
+        this.#pong?.(message[1] as number);
+        break;
+      default:
+        throw new Error(`Unknown message of a worker: ${String(message[0])}`);
+    }
+  }
+
+  #ending(task: Task, message: unknown[]): Ending {
+    const [kind, , , began, ended, value, handler] = message;
+    const ending: Ending = { task, failed: kind === FAILURE, value, began: began as number, ended: ended as number };
+    try {
+      if (kind === FAILURE) ending.value = decodeError(value as WireError);
+      else if (handler !== undefined) ending.value = decodeValue(handler as string, value);
+    } catch (error) {
+      ending.failed = true;
+      ending.value = error;
+    }
+    return ending;
+  }
+
+  #readRing(): void {
+    const table = this.#table;
+    if (table === undefined) return;
+    table.lowerBell();
+    const count = table.readable;
+    const endings: Ending[] = [];
+    for (let i = 0; i < count; i++) {
+      const { slot, value, began, ended } = table.read();
+      const task = this.#slots[slot];
+      if (task !== undefined) endings.push({ task, failed: false, value, began, ended });
+    }
+    this.#end(endings);
+  }
+
+  #end(endings: Ending[]): void {
+    let abandoned = false;
+    for (const { task } of endings) {
+      this.#release(task);
+      if (this.#abandoned.size > 0 && this.#abandoned.has(task)) abandoned = true;
+    }
+    this.#noteIdle();
+    this.#events.ended(this, abandoned ? endings.filter(({ task }) => !this.#abandoned.delete(task)) : endings);
+  }
+
+  #exit(death: WorkerDeath): void {
+    if (this.state === 'ended') return;
+    this.#connection.drain();
+    this.#readRing();
+    const expected = this.state === 'ending';
+    this.state = 'ended';
+    const begun: Task[] = [];
+    const unbegun: Task[] = [];
+    for (const task of this.#slots) {
+      if (task === undefined || this.#abandoned.has(task)) continue;
+      // Begun for good, or taken back for good.
+      if (this.#table?.takeBack(task.slot, task.number) === true) unbegun.push(task);
+      else begun.push(task);
+    }
+    this.#abandoned.clear();
+    for (const task of [...begun, ...unbegun]) this.#release(task);
+    const byOrder = (a: Task, b: Task) => a.order - b.order;
+    const cause = death.cause ?? this.#lastError;
+    this.#events.exited(this, {
+      death: { ...death, cause },
+      expected,
+      begun: begun.sort(byOrder),
+      unbegun: unbegun.sort(byOrder),
+    });
+  }
+}

@@ -1,0 +1,124 @@
+import type { Scheduler } from './scheduler.js';
+import type { Task } from './task.js';
+import { type RunnerConfig, type RunnerEvents, WorkerRunner } from './worker-runner.js';
+
+/** ms between two looks at whether waiting tasks make progress while a further worker could be started. */
+const PROGRESS_CHECK_MS = 10;
+
+/** The workers of a pool that have not ended, in whatever state, and the timers about them. */
+export class Workforce {
+  readonly #runners = new Set<WorkerRunner>();
+  readonly #prefix: string;
+  readonly #idleTimeout: number;
+  readonly #scheduler: Scheduler<Task, WorkerRunner>;
+  readonly #waiters = new Set<{ runner: WorkerRunner | undefined; resolve: () => void }>();
+  #started = 0;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #progressTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(prefix: string, idleTimeout: number, scheduler: Scheduler<Task, WorkerRunner>) {
+    this.#prefix = prefix;
+    this.#idleTimeout = idleTimeout;
+    this.#scheduler = scheduler;
+  }
+
+  [Symbol.iterator](): IterableIterator<WorkerRunner> {
+    return this.#runners.values();
+  }
+
+  /** @throws when the platform cannot start a worker */
+  start(config: RunnerConfig, events: RunnerEvents): WorkerRunner {
+    const runner = new WorkerRunner(`${this.#prefix}_${String(this.#started++)}`, config, events);
+    this.#runners.add(runner);
+    return runner;
+  }
+
+  /** The workers beyond a number, idle ones first. */
+  superfluous(most: number): WorkerRunner[] {
+    const live = [...this.#runners].filter(({ state }) => state === 'starting' || state === 'ready');
+    return live.sort((a, b) => Number(b.idle) - Number(a.idle)).slice(0, Math.max(0, live.length - most));
+  }
+
+  /** Ends every worker at once. */
+  terminate(): void {
+    for (const runner of this.#runners) runner.terminate();
+  }
+
+  /** Ends the workers that run nothing. */
+  terminateIdle(): void {
+    for (const runner of this.#runners) if (runner.idle) runner.terminate();
+  }
+
+  /** The worker has ended. */
+  forget(runner: WorkerRunner): void {
+    this.#runners.delete(runner);
+    for (const waiter of this.#waiters) {
+      if (waiter.runner === undefined ? this.#runners.size > 0 : waiter.runner !== runner) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  /** Resolves when the worker has ended. */
+  gone(runner: WorkerRunner): Promise<void> {
+    return this.#wait(runner, !this.#runners.has(runner));
+  }
+
+  /** Resolves when every worker has ended. */
+  allGone(): Promise<void> {
+    return this.#wait(undefined, this.#runners.size === 0);
+  }
+
+  /** Sees to it that workers end that have been idle for too long. */
+  watchIdle(): void {
+    if (this.#idleTimer !== undefined || this.#idleTimeout > 2 ** 31 - 1) return;
+    const idle = this.#dispensable();
+    if (idle.length === 0) return;
+    const oldest = Math.min(...idle.map(({ idleSince }) => idleSince));
+    const wait = Math.max(1, oldest + this.#idleTimeout - performance.now());
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = undefined;
+      const since = performance.now() - this.#idleTimeout;
+      for (const runner of this.#dispensable()) if (runner.idleSince <= since) runner.terminate();
+      this.watchIdle();
+    }, wait);
+    unref(this.#idleTimer);
+  }
+
+  /** Sees to it that a further worker starts when those there are get on with nothing. */
+  watchProgress(): void {
+    if (this.#progressTimer !== undefined || !this.#scheduler.wantsWorker) return;
+    this.#progressTimer = setTimeout(() => {
+      this.#progressTimer = undefined;
+      this.#scheduler.checkProgress();
+      this.watchProgress();
+    }, PROGRESS_CHECK_MS);
+    unref(this.#progressTimer);
+  }
+
+  /** Idle workers above the floors, those idle longest first. */
+  #dispensable(): WorkerRunner[] {
+    const { minWorkers, minSpareWorkers } = this.#scheduler.sizes;
+    const idle: WorkerRunner[] = [];
+    let busy = 0;
+    for (const runner of this.#runners) {
+      if (!runner.idle) busy++;
+      else if (runner.state === 'ready') idle.push(runner);
+    }
+    const floor = Math.max(minWorkers, busy + minSpareWorkers);
+    const excess = Math.min(idle.length, Math.max(0, busy + idle.length - floor));
+    return idle.sort((a, b) => a.idleSince - b.idleSince).slice(0, excess);
+  }
+
+  #wait(runner: WorkerRunner | undefined, gone: boolean): Promise<void> {
+    if (gone) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiters.add({ runner, resolve });
+    });
+  }
+}
+
+/** Timers about workers are no reason to keep the process; tasks are. */
+function unref(timer: unknown): void {
+  (timer as { unref?: () => void }).unref?.();
+}

@@ -1,0 +1,157 @@
+/**
+ * The memory that a host and one guest share: who may run a task that was sent ahead, and the results that are there.
+ *
+ * Claims. Each task in flight has a slot and a number; numbers are not used twice while a worker lives. The host offers
+ * by writing the number into the slot. Then both sides compare-and-swap: the guest from `number` to `-number` before it
+ * calls the function, the host from `number` to 0 to take the task back. One of them succeeds. A slot can be offered
+ * again at once: whoever still holds the old number finds that it does not match.
+ *
+ * Results. Small values (numbers, booleans, null, undefined) are written to a ring with one entry a slot, which therefore
+ * never overflows: the host frees a slot only after it has read its entry. An entry counts once HEAD has passed it, so a
+ * guest that dies between the two has not finished the task. The guest posts a bell only when none is under way: the host
+ * lowers the bell before it reads HEAD, so no result is ever left lying. A finished result is therefore visible to the
+ * host at once, whatever the guest does next.
+ */
+
+/** Slots of one worker, a power of two: the most tasks in flight to it. */
+export const SLOTS = 2048;
+
+const HEADER_BYTES = 64;
+const BEGUN_COUNT = 0;
+const ENDED_COUNT = 1;
+const HEAD = 2;
+const BELL = 3;
+const CLAIMS = HEADER_BYTES / 4;
+const RING = HEADER_BYTES + SLOTS * 4;
+const ENTRY_BYTES = 32;
+const TOTAL_BYTES = RING + SLOTS * ENTRY_BYTES;
+
+// What a ring entry holds: its tag says which of the plain values.
+const TAG_NUMBER = 0;
+const PLAIN_VALUES: readonly unknown[] = [0, undefined, null, true, false];
+
+/** Tells whether a value fits into the ring. */
+export function tagOf(value: unknown): number {
+  switch (typeof value) {
+    case 'number':
+      return TAG_NUMBER;
+    case 'undefined':
+      return 1;
+    case 'boolean':
+      return value ? 3 : 4;
+    default:
+      return value === null ? 2 : -1;
+  }
+}
+
+/** One result read from the ring; a single object that is filled anew for each. */
+export interface RingEntry {
+  slot: number;
+  value: unknown;
+  began: number;
+  ended: number;
+}
+
+class Table {
+  readonly memory: SharedArrayBuffer;
+  protected readonly ints: Int32Array;
+  protected readonly floats: Float64Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.memory = memory;
+    this.ints = new Int32Array(memory);
+    this.floats = new Float64Array(memory);
+  }
+}
+
+/** The host's side of the table. */
+export class HostTable extends Table {
+  #tail = 0;
+  readonly entry: RingEntry = { slot: 0, value: undefined, began: 0, ended: 0 };
+
+  constructor() {
+    super(new SharedArrayBuffer(TOTAL_BYTES));
+  }
+
+  /** How many tasks the guest has begun, since its start. */
+  get begun(): number {
+    return Atomics.load(this.ints, BEGUN_COUNT);
+  }
+
+  /** How many tasks the guest has ended, since its start. */
+  get ended(): number {
+    return Atomics.load(this.ints, ENDED_COUNT);
+  }
+
+  offer(slot: number, number: number): void {
+    Atomics.store(this.ints, CLAIMS + slot, number);
+  }
+
+  /** False when the guest has begun the task. */
+  takeBack(slot: number, number: number): boolean {
+    return Atomics.compareExchange(this.ints, CLAIMS + slot, number, 0) === number;
+  }
+
+  isBegun(slot: number, number: number): boolean {
+    return Atomics.load(this.ints, CLAIMS + slot) === -number;
+  }
+
+  /** To be called before `readable`, so that what comes after rings again. */
+  lowerBell(): void {
+    Atomics.store(this.ints, BELL, 0);
+  }
+
+  /** How many results lie in the ring. */
+  get readable(): number {
+    return (Atomics.load(this.ints, HEAD) - this.#tail) | 0;
+  }
+
+  /** Reads the next result into `entry`. */
+  read(): RingEntry {
+    const at = RING + (this.#tail & (SLOTS - 1)) * ENTRY_BYTES;
+    this.#tail = (this.#tail + 1) | 0;
+    const { entry, ints, floats } = this;
+    entry.slot = ints[at >> 2] as number;
+    const tag = ints[(at >> 2) + 1] as number;
+    entry.value = tag === TAG_NUMBER ? floats[(at >> 3) + 1] : PLAIN_VALUES[tag];
+    entry.began = floats[(at >> 3) + 2] as number;
+    entry.ended = floats[(at >> 3) + 3] as number;
+    return entry;
+  }
+}
+
+/** The guest's side of the table. */
+export class GuestTable extends Table {
+  #head = 0;
+  #begun = 0;
+  #ended = 0;
+
+  /** True when the task is the guest's to run; false when the host has taken it back. */
+  claim(slot: number, number: number): boolean {
+    if (Atomics.compareExchange(this.ints, CLAIMS + slot, number, -number) !== number) return false;
+    this.#begun = (this.#begun + 1) | 0;
+    Atomics.store(this.ints, BEGUN_COUNT, this.#begun);
+    return true;
+  }
+
+  /** Counts a task whose result goes by message. */
+  countEnd(): void {
+    this.#ended = (this.#ended + 1) | 0;
+    Atomics.store(this.ints, ENDED_COUNT, this.#ended);
+  }
+
+  /** Hands a result over. @returns true when the host has to be rung */
+  write(slot: number, tag: number, value: unknown, began: number, ended: number): boolean {
+    const at = RING + (this.#head & (SLOTS - 1)) * ENTRY_BYTES;
+    const { ints, floats } = this;
+    ints[at >> 2] = slot;
+    ints[(at >> 2) + 1] = tag;
+    if (tag === TAG_NUMBER) floats[(at >> 3) + 1] = value as number;
+    floats[(at >> 3) + 2] = began;
+    floats[(at >> 3) + 3] = ended;
+    this.#head = (this.#head + 1) | 0;
+    Atomics.store(ints, HEAD, this.#head);
+    this.countEnd();
+    return Atomics.exchange(ints, BELL, 1) === 0;
+  }
+}

@@ -1,0 +1,222 @@
+import * as ownErrors from '../errors.js';
+import { describe } from './unclonable.js';
+
+/**
+ * Errors on the wire. Structured cloning keeps little of an error, so each is taken apart into flat nodes that refer to
+ * each other by position: causes may be deep, and cyclic.
+ */
+
+type Ref = number;
+type Node =
+  | { kind: 'value'; value: unknown }
+  | { kind: 'array'; items: Ref[] }
+  | { kind: 'object'; entries: [string, Ref][] }
+  | {
+      kind: 'error';
+      /** Names of its classes, from the most derived one up. */
+      classes: string[];
+      name: string;
+      message: string;
+      stack: string | undefined;
+      /** Own properties, `cause` and `errors` among them; the flag says whether the property is enumerable. */
+      entries: [string, Ref, boolean][];
+    };
+
+/** Whatever was thrown, ready to be cloned. */
+export interface WireError {
+  /** The first node is what was thrown. */
+  nodes: Node[];
+}
+
+type ErrorClass = new (...args: never[]) => Error;
+
+const BUILT_IN: readonly ErrorClass[] = [
+  Error,
+  TypeError,
+  RangeError,
+  SyntaxError,
+  ReferenceError,
+  EvalError,
+  URIError,
+  AggregateError,
+];
+const classes = new Map<string, ErrorClass>(
+  [...BUILT_IN, ...(Object.values(ownErrors) as unknown as ErrorClass[])].map((known) => [known.name, known]),
+);
+
+/**
+ * Makes errors of a class of your own arrive as that class. Call it on both sides, with classes of the same name: in the
+ * worker, in the module of the tasks. The error is not constructed anew: it gets the class's prototype and its own
+ * properties.
+ *
+ * @throws TypeError when `errorClass` is not a class derived from Error, or has no name
+ *
+ * @example
+ * ```ts
+ * import { registerErrorClass } from 'concurrent-futures';
+ *
+ * export class ParseError extends Error { line = 0; }
+ * registerErrorClass(ParseError);
+ * ```
+ */
+export function registerErrorClass(errorClass: new (...args: never[]) => Error): void {
+  const given: unknown = errorClass;
+  if (typeof given !== 'function' || !(given.prototype instanceof Error) || given.name === '') {
+    throw new TypeError('registerErrorClass needs a named class derived from Error');
+  }
+  classes.set(errorClass.name, errorClass);
+}
+
+/** Takes apart whatever was thrown. Never throws: what cannot be read or cloned is replaced by a description. */
+export function encodeError(thrown: unknown): WireError {
+  const nodes: Node[] = [];
+  const known = new Map<object, Ref>();
+  // A worklist and not recursion: a chain of causes may be deeper than the stack.
+  const work: (() => void)[] = [];
+
+  const refer = (value: unknown): Ref => {
+    if (typeof value === 'object' && value !== null) {
+      const ref = known.get(value);
+      if (ref !== undefined) return ref;
+      known.set(value, nodes.length);
+    }
+    return encode(value);
+  };
+
+  const encode = (value: unknown): Ref => {
+    const ref = nodes.length;
+    const placeholder: Node = { kind: 'value', value: undefined };
+    nodes.push(placeholder);
+    if (typeof value === 'function' || typeof value === 'symbol') {
+      nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
+    } else if (typeof value === 'object' && value !== null) {
+      work.push(() => {
+        try {
+          nodes[ref] = takeApart(value);
+        } catch {
+          nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
+        }
+      });
+    } else {
+      nodes[ref] = { kind: 'value', value };
+    }
+    return ref;
+  };
+
+  const takeApart = (value: object): Node => {
+    if (isError(value)) {
+      return {
+        kind: 'error',
+        classes: classNames(value),
+        name: text(value, 'name'),
+        message: text(value, 'message'),
+        stack: typeof read(value, 'stack') === 'string' ? text(value, 'stack') : undefined,
+        entries: Object.getOwnPropertyNames(value)
+          .filter((key) => key !== 'stack' && key !== 'message')
+          .map((key) => [
+            key,
+            refer(read(value, key)),
+            Object.getOwnPropertyDescriptor(value, key)?.enumerable === true,
+          ]),
+      };
+    }
+    if (Array.isArray(value)) return { kind: 'array', items: Array.from(value, (item: unknown) => refer(item)) };
+    if (Object.prototype.toString.call(value) === '[object Object]') {
+      return { kind: 'object', entries: Object.keys(value).map((key) => [key, refer(read(value, key))]) };
+    }
+    return { kind: 'value', value: structuredClone(value) };
+  };
+
+  refer(thrown);
+  for (let step = work.pop(); step !== undefined; step = work.pop()) step();
+  return { nodes };
+}
+
+/** Puts together what `encodeError` took apart. */
+export function decodeError({ nodes }: WireError): unknown {
+  const values = nodes.map((node) => {
+    switch (node.kind) {
+      case 'value':
+        return node.value;
+      case 'array':
+        return [];
+      case 'object':
+        return {};
+      case 'error':
+        return revive(node.classes, node.name, node.message);
+    }
+  });
+  nodes.forEach((node, i) => {
+    const value = values[i];
+    if (node.kind === 'array') {
+      for (const ref of node.items) (value as unknown[]).push(values[ref]);
+    } else if (node.kind === 'object') {
+      for (const [key, ref] of node.entries) define(value as object, key, values[ref], true);
+    } else if (node.kind === 'error') {
+      const error = value as Error;
+      for (const [key, ref, enumerable] of node.entries) define(error, key, values[ref], enumerable);
+      if (error.name !== node.name) define(error, 'name', node.name, false);
+      if (node.stack !== undefined) define(error, 'stack', node.stack, false);
+    }
+  });
+  return values[0];
+}
+
+function revive(names: string[], name: string, message: string): Error {
+  if (names.includes('DOMException')) return new DOMException(message, name);
+  let found: ErrorClass = Error;
+  for (const candidate of names) {
+    const known = classes.get(candidate);
+    if (known !== undefined) {
+      found = known;
+      break;
+    }
+  }
+  // Made by the built-in class, so that it is an error to the engine, then given the prototype of its own class: a
+  // constructor of somebody's own may want arguments that nobody knows here.
+  const builtIn = BUILT_IN.filter((known) => found === known || found.prototype instanceof known).at(-1) ?? Error;
+  const error = Reflect.construct(builtIn, builtIn.name === 'AggregateError' ? [[], message] : [message]) as Error;
+  if (Object.getPrototypeOf(error) !== found.prototype) Object.setPrototypeOf(error, found.prototype as object);
+  if (error.message !== message) define(error, 'message', message, false);
+  return error;
+}
+
+function isError(value: object): boolean {
+  return (
+    value instanceof Error ||
+    (typeof DOMException === 'function' && value instanceof DOMException) ||
+    Object.prototype.toString.call(value) === '[object Error]'
+  );
+}
+
+function classNames(error: object): string[] {
+  const names: string[] = [];
+  for (let at: unknown = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
+    const constructor = Object.hasOwn(at as object, 'constructor') ? read(at as object, 'constructor') : undefined;
+    if (typeof constructor === 'function' && constructor !== Object) names.push(constructor.name);
+  }
+  return names;
+}
+
+/** A property's value, also from a getter that throws. */
+function read(value: object, key: string): unknown {
+  try {
+    return (value as Record<string, unknown>)[key];
+  } catch (error) {
+    return `[a property that throws: ${String(error)}]`;
+  }
+}
+
+function text(value: object, key: string): string {
+  const found = read(value, key);
+  try {
+    return String(found);
+  } catch {
+    return describe(found);
+  }
+}
+
+function define(target: object, key: string, value: unknown, enumerable: boolean): void {
+  // Defined and not assigned: no setter of a prototype is called, and '__proto__' is a key like another.
+  Object.defineProperty(target, key, { value, enumerable, configurable: true, writable: true });
+}

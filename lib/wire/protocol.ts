@@ -1,0 +1,69 @@
+/**
+ * What host and guest say to each other. A worker is reached by two ways: Comlink calls on its own channel, of which the
+ * one that lasts is `serve`; and, as long as that call lasts, the port that it was given, on which tasks travel in
+ * batches. Beside the port lies a table in shared memory, where the platform has it: see `ClaimTable`.
+ *
+ * A batch is one flat array, because structured cloning pays for each object and not for each number:
+ *
+ *     [TASKS, callable, argc, count, (number, slot, ...args) × count, callable, argc, count, ...]
+ *
+ * A task whose arguments or options need more than that travels alone, as RICH.
+ */
+export const TASKS = 0;
+/** `[DEFINE, callable, definition]`, before the first task that names the callable. */
+export const DEFINE = 1;
+/** `[FORGET, callable]`: no further task will name it. */
+export const FORGET = 2;
+/** `[RICH, callable, number, slot, details, args]`: one task. */
+export const RICH = 3;
+/** `[ABORT, number, reason]`: fires the signal of a task. */
+export const ABORT = 4;
+/** `[PING, n]`, answered by `[PONG, n]`: tells a thread that waits from one that is blocked. */
+export const PING = 5;
+
+/** Guest to host: results lie in the ring. The cheapest message there is. */
+export const BELL = 0;
+/** `[RESULT, slot, number, began, ended, value, handler?]` */
+export const RESULT = 1;
+/** `[FAILURE, slot, number, began, ended, error]` */
+export const FAILURE = 2;
+/** `[BEGUN, slot, number, began]`, for tasks that asked for it. */
+export const BEGUN = 3;
+/** `[READY]`: the initializer has ended well. */
+export const READY = 4;
+/** `[INITIALIZER_FAILED, error]` */
+export const INITIALIZER_FAILED = 5;
+/** `[PONG, n]` */
+export const PONG = 6;
+
+/** How a guest finds a callable. */
+export type Definition =
+  | { kind: 'source'; name: string; source: string; base: string | undefined }
+  | { kind: 'named'; name: string; url: string | undefined };
+
+/** What a RICH task says beyond its arguments. */
+export interface RichDetails {
+  /** Which attempt this is, from 1. */
+  attempt: number;
+  /** Whether the host wants to hear of the beginning, because a time limit runs from there. */
+  tellBegin: boolean;
+  /** Arguments that a transfer handler encoded: position and name of the handler. */
+  handled: [position: number, handler: string][];
+}
+
+/** The argument of the one lasting Comlink call. */
+export interface ServeConfig {
+  port: unknown;
+  /** The memory of the claim table; undefined where host and guest share none. */
+  memory: SharedArrayBuffer | undefined;
+  worker: string;
+  /** Tasks interleaved in this worker. */
+  concurrency: number;
+  initializer: { definition: Definition; args: unknown[] } | undefined;
+}
+
+/** What a guest exposes through Comlink. */
+export interface GuestApi {
+  /** Runs the tasks that arrive on the port; lasts as long as the worker. */
+  serve(config: ServeConfig): Promise<void>;
+}
