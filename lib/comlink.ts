@@ -71,14 +71,14 @@ export function proxy<T extends object>(value: T): T {
 
 /** The call that sets a guest to work. Whoever calls this keeps the result: a collected proxy would release the endpoint. */
 export function wrapGuest(endpoint: Endpoint): GuestApi['serve'] {
-  const remote = Comlink.wrap<GuestApi>(endpoint);
+  const remote = Comlink.wrap<GuestApi>(endpoint as never);
   const serve = remote.serve;
   return (config) => serve(Comlink.transfer(config, [config.port as never]));
 }
 
 /** Offers a guest's API to the host. */
 export function exposeGuest(api: GuestApi, endpoint: Endpoint): void {
-  Comlink.expose(api, endpoint);
+  Comlink.expose(api, endpoint as never);
 }
 
 /** A value as it goes over the wire. */

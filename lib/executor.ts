@@ -161,7 +161,7 @@ export abstract class Executor implements AsyncDisposable {
     callable: (...args: A) => R,
     ...iterables: [...IterablesOf<A>] | [...IterablesOf<A>, MapOptions]
   ): MapResult<Awaited<R>> {
-    return this.#map({}, callable, iterables) as MapResult<Awaited<R>>;
+    return this.#map(NO_OPTIONS, callable, iterables) as MapResult<Awaited<R>>;
   }
 
   /**
@@ -258,7 +258,7 @@ export abstract class Executor implements AsyncDisposable {
     return createMapResult(
       {
         submit: (args, signal) =>
-          this.submitTask(callable, args, signal === undefined ? options : { ...options, signal }),
+          this.submitTask(callable, args, signal === undefined ? options : readOptions({ ...options, signal }, 'map')),
         check: () => {
           this.checkCallable(callable);
         },
@@ -287,3 +287,6 @@ function checkTaskOptions(given: TaskOptions): TaskOptions {
   }
   return options;
 }
+
+/** Without a prototype: a polluted one must not configure tasks. */
+const NO_OPTIONS = Object.create(null) as TaskOptions;

@@ -1,0 +1,35 @@
+import type { Endpoint } from '../comlink.js';
+import type { GuestPort } from '../guest/task-runner.js';
+import { wrapSource } from '../guest/source.js';
+
+export { now } from './clock.js';
+
+/** The channel that Comlink calls of the host arrive on. */
+export function endpoint(): Endpoint {
+  if (typeof window !== 'undefined') throw new Error('expose() is for workers: this is a page');
+  return globalThis as unknown as Endpoint;
+}
+
+/** Listens on the port that the tasks come by. */
+export function connectPort(port: unknown, receive: (message: unknown) => void): GuestPort {
+  const messagePort = port as MessagePort;
+  messagePort.onmessage = ({ data }: MessageEvent) => {
+    receive(data);
+  };
+  return {
+    postMessage: (message, transfer = []) => {
+      messagePort.postMessage(message, transfer as Transferable[]);
+    },
+  };
+}
+
+/** Imports a module by its absolute URL. */
+export async function importModule(url: string): Promise<object> {
+  return (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object;
+}
+
+/** Makes a function of its source. */
+export function compile(source: string, _base: string | undefined): unknown {
+  // Indirect, so that the function sees the globals and nothing of this module.
+  return wrapSource(source, (text) => (0, eval)(text) as unknown);
+}
