@@ -1,9 +1,16 @@
+/* eslint-disable @typescript-eslint/no-unnecessary-type-assertion -- needed under DOM types, and superfluous without them */
 /**
  * The one file that imports comlink. From ESM, Node resolves it to comlink's UMD build; importing any other file of that
  * package would load a second copy with other symbols.
  */
 import * as Comlink from 'comlink';
+import { platformHandlers } from '#handlers';
+import type { RemoteObject } from './executor.js';
+import { decodeError, encodeError, type WireError } from './wire/errors.js';
+import { GuardedEndpoint, type PortLike } from './wire/guarded-endpoint.js';
+import { commonHandlers } from './wire/handlers.js';
 import type { GuestApi } from './wire/protocol.js';
+import { atTaskEnd, collectDisposers } from './wire/scope.js';
 
 /** Anything that messages can be posted to and listened for on: a port, a worker, the global scope of one. */
 export interface Endpoint {
@@ -26,8 +33,24 @@ export interface TransferHandler<T, S> {
 /**
  * Comlink's own map of transfer handlers: add one on both sides to have values of a class of yours sent in a form of your
  * choice, as an argument or as a result.
+ *
+ * @example
+ * ```ts
+ * import { transferHandlers } from 'concurrent-futures';
+ *
+ * class Point { constructor(readonly x: number, readonly y: number) {} }
+ * transferHandlers.set('point', {
+ *   canHandle: (value) => value instanceof Point,
+ *   serialize: ({ x, y }: Point) => [[x, y], []],
+ *   deserialize: ([x, y]: [number, number]) => new Point(x, y),
+ * });
+ * ```
  */
-export const transferHandlers = Comlink.transferHandlers as unknown as Map<string, TransferHandler<never, unknown>>;
+export const transferHandlers = Comlink.transferHandlers as unknown as Map<
+  string,
+  TransferHandler<never, unknown> | TransferHandler<unknown, never>
+>;
+const handlers = transferHandlers as unknown as Map<string, TransferHandler<unknown, unknown>>;
 
 const transfers = new WeakMap<object, unknown[]>();
 
@@ -54,7 +77,8 @@ export function transfer<T extends object>(value: T, list: object[]): T {
 }
 
 /**
- * Passes a function or an object by reference: the other side gets a Comlink proxy, whose calls run here.
+ * Passes a function or an object by reference: the other side gets a Comlink proxy, whose calls run here. As an argument it
+ * is let go when the task has ended.
  *
  * @example
  * ```ts
@@ -92,7 +116,8 @@ export interface WireValue {
 /** Whether a value needs more than cloning. */
 export function needsEncoding(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
-  for (const [name, handler] of transferHandlers) {
+  for (const [name, handler] of handlers) {
+    // 'throw' marks what was thrown in Comlink's own answers; no value of a user is one.
     if (name !== 'throw' && handler.canHandle(value)) return true;
   }
   return transfers.has(value);
@@ -101,23 +126,109 @@ export function needsEncoding(value: unknown): boolean {
 /** Encodes a value that needs more than cloning; undefined for all others, which is nearly all. */
 export function encodeValue(value: unknown): WireValue | undefined {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
-  for (const [name, handler] of transferHandlers) {
-    // 'throw' marks what was thrown in Comlink's own answers; no value of a user is one.
+  for (const [name, handler] of handlers) {
     if (name === 'throw' || !handler.canHandle(value)) continue;
-    const [encoded, moved] = handler.serialize(value as never);
+    const [encoded, moved] = handler.serialize(value);
     return { value: encoded, handler: name, transfer: moved };
   }
   const list = transfers.get(value);
   return list === undefined ? undefined : { value, handler: undefined, transfer: list };
 }
 
-/** Makes a value that a handler encoded. */
-export function decodeValue(handler: string, encoded: unknown): unknown {
-  const found = transferHandlers.get(handler);
-  if (found === undefined) {
+/**
+ * Makes a value that a handler encoded.
+ *
+ * @param disposers - takes what has to be let go when the task ends; undefined for results
+ */
+export function decodeValue(name: string, encoded: unknown, disposers?: (() => void)[]): unknown {
+  const handler = handlers.get(name);
+  if (handler === undefined) {
     throw new TypeError(
-      `No transfer handler '${handler}' on this side: add it to transferHandlers in the worker as well as here`,
+      `No transfer handler '${name}' on this side: add it to transferHandlers in the worker as well as here`,
     );
   }
-  return found.deserialize(encoded);
+  return collectDisposers(disposers, () => handler.deserialize(encoded));
+}
+
+/** Exposes an object of this side on a port of its own. @returns the other end */
+export function exposeObject(object: object): unknown {
+  const { port1, port2 } = new MessageChannel();
+  Comlink.expose(object, port1 as never);
+  (port1 as unknown as PortLike).unref?.();
+  return port2;
+}
+
+/** The calling side of an exposed object: a Comlink proxy all of whose calls are answered. */
+function wrapPort(port: unknown): { remote: Comlink.Remote<object>; endpoint: GuardedEndpoint } {
+  const endpoint = new GuardedEndpoint(port as PortLike, throwOver);
+  return { remote: Comlink.wrap<object>(endpoint as never), endpoint };
+}
+
+/** A handle to an object that lives in a worker; `gone` is called when it is let go, or has died. */
+export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObject<T> {
+  const { remote, endpoint } = wrapPort(port);
+  (port as PortLike).addEventListener('close', gone);
+  const release = () => {
+    endpoint.abandon();
+  };
+  return new Proxy(remote, {
+    get(target, key) {
+      // Not a promise, although Comlink's proxies answer to everything.
+      if (key === 'then') return undefined;
+      if (key === 'release' || key === Symbol.dispose) return release;
+      return (target as unknown as Record<PropertyKey, unknown>)[key];
+    },
+  }) as unknown as RemoteObject<T>;
+}
+
+/** Comlink's handler of what was thrown; its `canHandle` knows the mark. */
+const thrown = handlers.get('throw') as TransferHandler<unknown, { value: unknown; whole?: WireError }>;
+
+/** Errors that cross in Comlink's answers keep what they are. The rest is Comlink's own form, for sides without this package. */
+handlers.set('throw', {
+  canHandle: (value) => thrown.canHandle(value),
+  serialize: (value) => {
+    const error = (value as { value: unknown }).value;
+    const isError = error instanceof Error;
+    const plain = isError ? { message: error.message, name: error.name, stack: error.stack } : undefined;
+    return [{ isError, value: plain, whole: encodeError(error) }, []];
+  },
+  deserialize: (wire) => {
+    const { whole } = wire as { whole?: WireError };
+    if (whole === undefined) return thrown.deserialize(wire as never);
+    throw decodeError(whole);
+  },
+});
+
+/** The message of Comlink's that rejects a call. */
+function throwOver(error: unknown): object {
+  return { type: 'HANDLER', name: 'throw', value: { isError: true, value: undefined, whole: encodeError(error) } };
+}
+
+handlers.set('proxy', {
+  canHandle: (value) => (value as { [Comlink.proxyMarker]?: unknown })?.[Comlink.proxyMarker] === true,
+  serialize: (value) => {
+    const port = exposeObject(value as object);
+    return [port, [port]];
+  },
+  deserialize: (port) => {
+    const { remote, endpoint } = wrapPort(port);
+    atTaskEnd(() => {
+      endpoint.release();
+    });
+    return new Proxy(remote, {
+      get(target, key) {
+        if (key === Comlink.releaseProxy) {
+          return () => {
+            endpoint.abandon();
+          };
+        }
+        return (target as unknown as Record<PropertyKey, unknown>)[key];
+      },
+    });
+  },
+});
+
+for (const [name, handler] of [...commonHandlers, ...platformHandlers]) {
+  if (!handlers.has(name)) handlers.set(name, handler);
 }

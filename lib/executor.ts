@@ -18,6 +18,8 @@ export interface TaskOptions {
   priority?: number | undefined;
   /** How often a task whose worker died is tried again; not for what a task throws, and not for timeouts. @default 0 */
   retries?: number | undefined;
+  /** For `stream`: how many items its generator may be ahead of the reader; 0 runs it only when the reader asks. @default 16 */
+  highWaterMark?: number | undefined;
   /** What is moved to the worker instead of copied, wherever it is in the arguments. */
   transfer?: TransferableValue[] | undefined;
 }
@@ -275,6 +277,7 @@ function checkTaskOptions(given: TaskOptions): TaskOptions {
   const options = readOptions(given, 'with');
   checkSignal(options.signal);
   if (options.timeout !== undefined) checkDuration(options.timeout, 'timeout');
+  if (options.highWaterMark !== undefined) checkCount(options.highWaterMark, 'highWaterMark', 0);
   if (options.retries !== undefined) checkCount(options.retries, 'retries', 0, true);
   const { priority } = options;
   if (priority !== undefined && (typeof priority !== 'number' || Number.isNaN(priority))) {

@@ -31,6 +31,9 @@ export interface ThreadPoolExecutorOptions extends PoolOptions {
  * ```
  */
 export class ThreadPoolExecutor extends WorkerPoolExecutor {
+  /** Tells the workers of one executor from those of another by their names. */
+  static #made = 0;
+
   /**
    * @param maxWorkers - workers at most; the available parallelism by default. Or the options alone.
    * @param options - everything else
@@ -51,6 +54,7 @@ export class ThreadPoolExecutor extends WorkerPoolExecutor {
     if (workerOptions !== undefined && (typeof workerOptions !== 'object' || (workerOptions as unknown) === null)) {
       throw new TypeError(`'workerOptions' must be an object: received ${show(workerOptions)}`);
     }
+    given.threadNamePrefix ??= `ThreadPoolExecutor-${String(ThreadPoolExecutor.#made++)}`;
     super(
       checkPoolOptions(given, 'ThreadPoolExecutor', parallelism()),
       threadBackend(worker, workerOptions),

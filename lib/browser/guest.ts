@@ -29,7 +29,6 @@ export async function importModule(url: string): Promise<object> {
 }
 
 /** Makes a function of its source. */
-export function compile(source: string, _base: string | undefined): unknown {
+export const compile: (source: string, base: string | undefined) => unknown = (source) =>
   // Indirect, so that the function sees the globals and nothing of this module.
-  return wrapSource(source, (text) => (0, eval)(text) as unknown);
-}
+  wrapSource(source, (text) => (0, eval)(text) as unknown);

@@ -61,7 +61,7 @@ class WebWorkerConnection implements Connection {
     worker.onerror = (event) => {
       // A web worker goes on after an uncaught error. A task that waits for what has just failed would wait for ever.
       event.preventDefault();
-      events.error((event as ErrorEvent).error ?? new Error(event.message || 'The worker could not be loaded'));
+      events.error(event.error ?? new Error(event.message || 'The worker could not be loaded'));
       this.terminate();
     };
   }

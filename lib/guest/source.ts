@@ -6,33 +6,39 @@
  */
 export function wrapSource(source: string, evaluate: (text: string) => unknown): unknown {
   const names = marks(source);
-  const stubs = names.map((name) => (name === '__name' ? keepName : () => COUNTERS));
+  const stubs = names.map((name) => (name.startsWith('__name') ? keepName : COUNTERS));
   const make = (expression: string) => {
     const factory = evaluate(`(function(${names.join(', ')}) { 'use strict'; return (${expression}\n); })`);
     return (factory as (...stubs: unknown[]) => unknown)(...stubs);
   };
+  let made: unknown;
   try {
-    return make(source);
+    made = make(source);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    return methodOf(make, source, error);
+    made = methodOf(make, source, error);
   }
+  if (typeof made !== 'function') throw new TypeError(`The source of the task gives no function: ${source}`);
+  return made;
 }
 
 function methodOf(make: (expression: string) => unknown, source: string, reason: SyntaxError): unknown {
   let holder: object;
   try {
-    holder = make(`{ ${source} }`) as object;
+    // A private method has to drop its mark outside its class.
+    holder = make(`{ ${source.replace(/^((?:(?:async|get|set)\s+)?\*?\s*)#/, '$1')} }`) as object;
   } catch {
     throw reason;
   }
   const [key] = Reflect.ownKeys(holder);
-  return key === undefined ? undefined : (holder as Record<PropertyKey, unknown>)[key];
+  const property: { value?: unknown; get?: unknown; set?: unknown } | undefined =
+    key === undefined ? undefined : Object.getOwnPropertyDescriptor(holder, key);
+  return property?.value ?? property?.get ?? property?.set;
 }
 
 /** Calls that build tools and coverage tools put into functions, to things that stayed at home. */
 function marks(source: string): string[] {
-  return [...new Set(source.match(/\b(?:__name|cov_\w+)(?=\()/g))];
+  return [...new Set(source.match(/\b(?:__name\d*(?=\()|cov_\w+)/g))];
 }
 
 /** What esbuild's `__name(fn, 'name')` does. */
@@ -40,8 +46,8 @@ function keepName(target: object, value: string): object {
   return Object.defineProperty(target, 'name', { value, configurable: true });
 }
 
-/** Stands for istanbul's counters, at any depth: counts nothing. */
-const COUNTERS: object = new Proxy(Object.create(null) as object, {
+/** Stands for istanbul's counters, and for the function that gives them, at any depth: counts nothing. */
+const COUNTERS: object = new Proxy(() => COUNTERS, {
   get: (_target, key) => (key === Symbol.toPrimitive ? () => 0 : COUNTERS),
   set: () => true,
 });

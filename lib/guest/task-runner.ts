@@ -1,5 +1,5 @@
 import { now } from '#guest';
-import { decodeValue, encodeValue } from '../comlink.js';
+import { decodeValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
 import { GuestTable, tagOf } from '../wire/claim-table.js';
@@ -8,6 +8,7 @@ import {
   ABORT,
   BEGUN,
   BELL,
+  CREDIT,
   DEFINE,
   type Definition,
   FAILURE,
@@ -17,6 +18,7 @@ import {
   PONG,
   READY,
   RESULT,
+  RETURN,
   RICH,
   type RichDetails,
   type ServeConfig,
@@ -25,6 +27,9 @@ import {
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
 import { setCurrent } from './current-task.js';
+import { generatorOf, GuestStream } from './stream.js';
+
+type Call = (...args: unknown[]) => unknown;
 
 /** The port to the host, seen from a guest. */
 export interface GuestPort {
@@ -42,7 +47,10 @@ export class TaskRunner {
   readonly #exposed: object;
   readonly #callables = new Map<number, GuestCallable>();
   readonly #messages = new Fifo<unknown[]>();
+  // Kept for the few tasks that have one, by number.
   readonly #signals = new Map<number, AbortController>();
+  readonly #streams = new Map<number, GuestStream>();
+  readonly #disposers = new Map<number, (() => void)[]>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
   #active = 0;
   #ready = false;
@@ -110,6 +118,12 @@ export class TaskRunner {
       case ABORT:
         this.#signals.get(message[1] as number)?.abort(message[2]);
         break;
+      case CREDIT:
+        this.#streams.get(message[1] as number)?.addCredit(message[2] as number, message.slice(3));
+        break;
+      case RETURN:
+        this.#streams.get(message[1] as number)?.stop();
+        break;
       case PING:
         this.#port.postMessage([PONG, message[1]]);
         break;
@@ -168,13 +182,39 @@ export class TaskRunner {
     const details = message[4] as RichDetails;
     const args = message[5] as unknown[];
     if (details.tellBegin) this.#port.postMessage([BEGUN, slot, number, began]);
+    // What an object was constructed with lives as long as the object; else as long as the task.
+    const disposers: (() => void)[] = [];
     try {
-      for (const [position, handler] of details.handled) args[position] = decodeValue(handler, args[position]);
+      for (const [position, handler] of details.handled) {
+        args[position] = decodeValue(handler, args[position], details.how === 'create' ? undefined : disposers);
+      }
     } catch (error) {
       this.#fail(slot, number, began, error, callable);
       return;
     }
-    this.#start(callable, args, 0, args.length, slot, number, began, details.attempt);
+    if (disposers.length > 0) this.#disposers.set(number, disposers);
+    this.#start(callable, args, 0, args.length, slot, number, began, details.attempt, details.how);
+  }
+
+  /** Calls a function in the way that the host asked for. */
+  #callAs(how: RichDetails['how'], call: Call, args: unknown[], slot: number, number: number, name: string): unknown {
+    if (how === 'create') {
+      const object = Reflect.construct(call, args) as object;
+      const port = exposeObject(object);
+      return transfer({ port }, [port as object]);
+    }
+    const generator = generatorOf(call(...args), name);
+    const stream = new GuestStream(this.#port, slot, number, name, generator, (step) => {
+      this.#current.number = number;
+      setCurrent(this.#current);
+      try {
+        return step();
+      } finally {
+        setCurrent(undefined);
+      }
+    });
+    this.#streams.set(number, stream);
+    return stream.run();
   }
 
   /** Calls a task's function with `argc` entries of `values` from `first` on. */
@@ -187,10 +227,11 @@ export class TaskRunner {
     number: number,
     began: number,
     attempt: number,
+    how: RichDetails['how'] = 'call',
   ): void {
     const { call } = callable;
     if (call === undefined) {
-      this.#load(callable, values.slice(first, first + argc), slot, number, began, attempt);
+      this.#load(callable, values.slice(first, first + argc), slot, number, began, attempt, how);
       return;
     }
     const current = this.#current;
@@ -200,19 +241,21 @@ export class TaskRunner {
     let result: unknown;
     let pending: Promise<unknown> | undefined;
     try {
-      switch (argc) {
-        case 0:
-          result = call();
-          break;
-        case 1:
-          result = call(values[first]);
-          break;
-        case 2:
-          result = call(values[first], values[first + 1]);
-          break;
-        default:
-          result = call(...values.slice(first, first + argc));
-      }
+      if (how !== 'call') result = this.#callAs(how, call, values, slot, number, callable.definition.name);
+      else
+        switch (argc) {
+          case 0:
+            result = call();
+            break;
+          case 1:
+            result = call(values[first]);
+            break;
+          case 2:
+            result = call(values[first], values[first + 1]);
+            break;
+          default:
+            result = call(...values.slice(first, first + argc));
+        }
       if (isThenable(result)) pending = Promise.resolve(result);
     } catch (error) {
       setCurrent(undefined);
@@ -240,7 +283,15 @@ export class TaskRunner {
     );
   }
 
-  #load(callable: GuestCallable, args: unknown[], slot: number, number: number, began: number, attempt: number): void {
+  #load(
+    callable: GuestCallable,
+    args: unknown[],
+    slot: number,
+    number: number,
+    began: number,
+    attempt: number,
+    how: RichDetails['how'],
+  ): void {
     let loaded: unknown;
     try {
       loaded = callable.load();
@@ -249,14 +300,14 @@ export class TaskRunner {
       return;
     }
     if (!(loaded instanceof Promise)) {
-      this.#start(callable, args, 0, args.length, slot, number, began, attempt);
+      this.#start(callable, args, 0, args.length, slot, number, began, attempt, how);
       return;
     }
     this.#active++;
     loaded.then(
       () => {
         this.#active--;
-        this.#start(callable, args, 0, args.length, slot, number, began, attempt);
+        this.#start(callable, args, 0, args.length, slot, number, began, attempt, how);
         this.#loop();
       },
       (error: unknown) => {
@@ -269,10 +320,12 @@ export class TaskRunner {
 
   #succeed(slot: number, number: number, began: number, value: unknown, callable: GuestCallable): void {
     const ended = (this.#clock = now());
-    if (this.#signals.size > 0) this.#signals.delete(number);
+    // The end of a stream must not overtake its last items, which go by message.
+    const inOrder = this.#streams.size > 0 && this.#streams.has(number);
+    this.#forget(number);
     const table = this.#table;
     const tag = tagOf(value);
-    if (table !== undefined && tag >= 0) {
+    if (table !== undefined && tag >= 0 && !inOrder) {
       if (table.write(slot, tag, value, began, ended)) this.#port.postMessage(BELL);
       return;
     }
@@ -292,7 +345,7 @@ export class TaskRunner {
 
   #fail(slot: number, number: number, began: number, error: unknown, callable: GuestCallable): void {
     const ended = (this.#clock = now());
-    if (this.#signals.size > 0) this.#signals.delete(number);
+    this.#forget(number);
     explainReferenceError(error, callable);
     this.#postFailure(slot, number, began, ended, error);
   }
@@ -304,6 +357,15 @@ export class TaskRunner {
     }
     this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
     this.#table?.countEnd();
+  }
+
+  /** Lets go of what belonged to a task that has ended. */
+  #forget(number: number): void {
+    if (this.#signals.size > 0) this.#signals.delete(number);
+    if (this.#streams.size > 0) this.#streams.delete(number);
+    if (this.#disposers.size === 0) return;
+    for (const dispose of this.#disposers.get(number) ?? []) dispose();
+    this.#disposers.delete(number);
   }
 
   #signalOf(number: number): AbortSignal {

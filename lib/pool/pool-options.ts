@@ -17,7 +17,7 @@ export interface PoolOptions {
   maxTasksPerWorker?: number | undefined;
   /** Tasks that may wait for a worker; beyond it `submit` throws `QueueFullError`. @default Infinity */
   maxQueueSize?: number | undefined;
-  /** Workers are named `<threadNamePrefix>_<n>`. @default the name of the executor's class */
+  /** Workers are named `<threadNamePrefix>_<n>`. @default the name of the executor's class and its number, as `ThreadPoolExecutor-0` */
   threadNamePrefix?: string | undefined;
   /** Called once in each worker before its first task; a callable as for `submit`. If it fails, the pool is broken. */
   initializer?: ((...args: never[]) => unknown) | undefined;
@@ -62,7 +62,7 @@ export function checkPoolOptions(given: PoolOptions, owner: string, parallelism:
   return {
     // A floor above the default ceiling is a wish for more workers, not nonsense.
     ...checkSizes(options, {
-      maxWorkers: Math.max(parallelism, options.minWorkers ?? 1),
+      maxWorkers: Math.max(parallelism, checkCount(options.minWorkers ?? 1, 'minWorkers', 0)),
       minWorkers: 0,
       minSpareWorkers: 0,
     }),

@@ -26,6 +26,8 @@ export interface Lane<T> {
   readonly idle: boolean;
   /** Tasks begun since its start. */
   readonly progress: number;
+  /** The oldest task sent and not begun. */
+  readonly oldest: T | undefined;
   takeOldest(count: number): T[];
   takeLower(priority: number): T[];
 }
@@ -34,7 +36,8 @@ export interface Lane<T> {
 export interface SchedulerEffects<T, L extends Lane<T>> {
   /** Starts a worker; undefined when none can be started. */
   start(): L | undefined;
-  send(lane: L, tasks: T[]): void;
+  /** @returns false when some of the tasks did not go: they have ended, and the lane has room left */
+  send(lane: L, tasks: T[]): boolean;
 }
 
 /** Limits that can be changed while the pool lives. */
@@ -66,6 +69,8 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   /** No task sent ahead is of lower priority than this. */
   #lowestAhead = Infinity;
   #lastProgress = -1;
+  /** How far the other lanes were when a lane was last given tasks. */
+  readonly #seen = new WeakMap<L, Map<L, number>>();
   #pumping = false;
   #again = false;
 
@@ -161,7 +166,9 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
         if (this.queue.length === 0) return;
         if (lane.state !== state || !lane.accepting) continue;
         const free = Math.min(lane.capacity - lane.active - lane.unbegun, lane.room);
-        if (free > 0) this.#send(lane, free, Infinity);
+        if (free <= 0) continue;
+        this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, free);
+        this.#send(lane, free, Infinity);
       }
     }
   }
@@ -197,9 +204,35 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       const there = unbegun * (first.callable.estimate ?? AHEAD_MS);
       // Not for every task that has ended: a refill is worth a message when half is used up.
       if (unbegun > 0 && there * 2 >= AHEAD_MS) continue;
+      this.#putBackStuck(lane);
       const most = Math.min(share, MOST_AHEAD - unbegun, lane.room);
       if (most > 0) this.#send(lane, most, AHEAD_MS - there, true);
     }
+  }
+
+  /** Puts back tasks that wait behind others in some lanes although they were submitted before the head of the queue. */
+  #putBackOlder(from: (lane: L) => boolean, count: number): void {
+    const { first } = this.queue;
+    if (first === undefined) return;
+    for (const lane of this.lanes) {
+      if (lane.unbegun === 0 || !from(lane)) continue;
+      const { oldest } = lane;
+      if (oldest === undefined || oldest.moves || oldest.priority < first.priority) continue;
+      if (oldest.priority > first.priority || oldest.order < first.order) this.putBack(lane.takeOldest(count));
+    }
+  }
+
+  /** A lane that has begun nothing since this one was last given tasks may be stuck for long: its tasks go first. */
+  #putBackStuck(lane: L): void {
+    if (this.lanes.length === 1) return;
+    let seen = this.#seen.get(lane);
+    if (seen === undefined) {
+      seen = new Map();
+      this.#seen.set(lane, seen);
+    }
+    this.#putBackOlder((other) => other !== lane && seen.get(other) === other.progress, Infinity);
+    seen.clear();
+    for (const other of this.lanes) seen.set(other, other.progress);
   }
 
   /** Sends tasks from the head of the queue: at most `most`, and no more than `budget` ms of them, but one. */
@@ -215,7 +248,11 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       tasks.push(task);
       if (task.priority < this.#lowestAhead) this.#lowestAhead = task.priority;
     }
-    if (tasks.length > 0) this.#effects.send(lane, tasks);
+    if (tasks.length > 0) this.#handOver(lane, tasks);
+  }
+
+  #handOver(lane: L, tasks: T[]): void {
+    if (!this.#effects.send(lane, tasks)) this.#again = true;
   }
 
   /** With nothing queued, a free worker takes over half of what waits behind a busy one, the oldest first. */
@@ -232,7 +269,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       }
       if (victim === undefined) return;
       const tasks = victim.takeOldest(Math.min(Math.ceil(victim.unbegun / 2), lane.room));
-      if (tasks.length > 0) this.#effects.send(lane, tasks);
+      if (tasks.length > 0) this.#handOver(lane, tasks);
     }
   }
 

@@ -5,8 +5,12 @@ import type { TaskDescription } from '../lost-failures.js';
 import type { SubmitSite } from '../site.js';
 import type { Callable } from './callables.js';
 import type { Epoch } from './epochs.js';
+import type { StreamReader } from './result-stream.js';
 import type { Linked, TaskList } from './task-list.js';
 import type { WorkerRunner } from './worker-runner.js';
+
+/** A task that is more than a call: one that makes an object which stays, or a generator and who reads it. */
+export type Special = 'create' | StreamReader;
 
 /** Who decides about a task that has not begun. */
 export interface TaskOwner {
@@ -31,6 +35,8 @@ export class Task implements FutureSource, Linked {
   readonly site: SubmitSite | undefined;
   /** When it was submitted, in ms on the clock shared with the workers. */
   readonly submitted: number;
+  /** Undefined for a plain call. */
+  readonly special: Special | undefined;
   /** Some of its arguments are moved or encoded when it is sent, so it can be sent only once. */
   readonly moves: boolean;
   attempt = 1;
@@ -53,7 +59,9 @@ export class Task implements FutureSource, Linked {
     epoch: Epoch,
     site: SubmitSite | undefined,
     submitted: number,
+    special: Special | undefined,
   ) {
+    this.special = special;
     this.moves = options?.transfer !== undefined || (args.length > 0 && args.some(needsEncoding));
     this.owner = owner;
     this.callable = callable;
@@ -74,7 +82,7 @@ export class Task implements FutureSource, Linked {
 
   /** Whether it needs a message of its own. */
   get rich(): boolean {
-    return this.moves || this.attempt > 1 || this.options?.timeout !== undefined;
+    return this.moves || this.special !== undefined || this.attempt > 1 || this.options?.timeout !== undefined;
   }
 
   begun(): boolean {

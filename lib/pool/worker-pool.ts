@@ -1,20 +1,29 @@
 import { now } from '#host';
 import { reportCallbackError, warn } from '#diagnostics';
+import { wrapRemoteObject } from '../comlink.js';
 import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
-import { Executor, type ExecutorStats, type ShutdownOptions, type TaskOptions } from '../executor.js';
+import {
+  type Constructor,
+  Executor,
+  type ExecutorStats,
+  type RemoteObject,
+  type ShutdownOptions,
+  type TaskOptions,
+} from '../executor.js';
 import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
 import { readOptions } from '../options.js';
 import { addSite, SubmitSite } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry } from './callables.js';
+import { DEFAULT_HIGH_WATER_MARK, ResultStream, StreamReader } from './result-stream.js';
 import { Durations } from './durations.js';
 import { Epochs } from './epochs.js';
 import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
 import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
-import { Task, type TaskOwner } from './task.js';
+import { type Special, Task, type TaskOwner } from './task.js';
 import type { Ending, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
@@ -25,7 +34,7 @@ const BLOCKED_AFTER_MS = 50;
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
 /** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
-const SITES_PER_TURN = 32;
+const SITES_PER_TURN = 512;
 
 /**
  * An executor over workers of some kind: queues, sends and settles. What goes where is the scheduler's decision, one
@@ -79,7 +88,9 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
       {
         start: () => this.#startWorker(),
         send: (runner, tasks) => {
-          this.#settleAll(runner.send(tasks));
+          const refused = runner.send(tasks);
+          this.#settleAll(refused);
+          return refused.length === 0;
         },
       },
     );
@@ -204,7 +215,38 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
 
   /** @internal */
   protected submitTask(callable: unknown, args: unknown[], options: TaskOptions | undefined): Future<unknown> {
+    return this.#submit(this.#callables.get(callable), args, options, undefined).future;
+  }
+
+  /** @internal */
+  protected streamTask(
+    callable: unknown,
+    args: unknown[],
+    options: TaskOptions | undefined,
+  ): AsyncIterableIterator<unknown> {
+    this.#checkOpen();
     const known = this.#callables.get(callable);
+    const reader = new StreamReader(
+      {
+        submit: (special) => this.#submit(known, args, options, special),
+        hasRoom: () => this.hasRoom(),
+        ready: () => this.ready(),
+      },
+      options?.highWaterMark ?? DEFAULT_HIGH_WATER_MARK,
+    );
+    return new ResultStream(reader);
+  }
+
+  /** @inheritDoc */
+  async create<A extends unknown[], T extends object>(
+    classReference: Constructor<A, T>,
+    ...args: A
+  ): Promise<RemoteObject<T>> {
+    const known = this.#callables.get(classReference, true);
+    return (await this.#submit(known, args, undefined, 'create').future) as RemoteObject<T>;
+  }
+
+  #submit(callable: Callable, args: unknown[], options: TaskOptions | undefined, special: Special | undefined): Task {
     this.#checkOpen();
     if (this.#options.maxQueueSize !== Infinity && this.#roomInQueue() <= 0) {
       throw new QueueFullError(
@@ -212,23 +254,15 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
           'await ready() before submitting',
       );
     }
-    const task = new Task(
-      this,
-      known,
-      args,
-      this.#nextOrder++,
-      options,
-      this.#epochs.enter(),
-      this.#site(known),
-      now(),
-    );
+    const order = this.#nextOrder++;
+    const epoch = this.#epochs.enter();
+    const task = new Task(this, callable, args, order, options, epoch, this.#site(callable), now(), special);
     this.#submitted++;
-    const { future } = task;
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
       this.#cancelled++;
       this.#close(task);
-      markCancelled(future);
-      return future;
+      markCancelled(task.future);
+      return task;
     }
     const { queue } = this.#scheduler;
     this.#scheduler.add(task);
@@ -236,17 +270,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     if (queue.length === 1) this.#scheduler.pump(false);
     else if (queue.length % SUBMITS_PER_PUMP === 0) this.#scheduler.pump();
     if (queue.length > 0 && !this.#pumpQueued) this.#queuePump();
-    return future;
-  }
-
-  /** @internal */
-  protected streamTask(): AsyncIterableIterator<unknown> {
-    throw new Error('Not implemented yet');
-  }
-
-  /** @inheritDoc */
-  create(): Promise<never> {
-    throw new Error('Not implemented yet');
+    return task;
   }
 
   get #pending(): number {
@@ -337,9 +361,11 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
 
   #onEnded(runner: WorkerRunner, endings: Ending[]): void {
     if (endings.length > 0) this.#deaths = 0;
-    for (const { task, began, ended } of endings) {
+    for (const ending of endings) {
+      const { task, began, ended } = ending;
       const ran = ended - began;
       task.callable.learn(ran);
+      if (task.special === 'create' && !ending.failed) ending.value = this.#pin(runner, ending.value);
       this.#runTime.record(ran);
       this.#waitTime.record(began - task.submitted);
     }
@@ -348,6 +374,16 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     this.#pump();
     this.#settleAll(endings);
     this.#workforce.watchIdle();
+  }
+
+  /** Keeps the worker of an object until the object is let go. */
+  #pin(runner: WorkerRunner, created: unknown): RemoteObject<unknown> {
+    runner.pin(1);
+    return wrapRemoteObject((created as { port: unknown }).port, () => {
+      runner.pin(-1);
+      if (runner.spent) runner.terminate();
+      this.#workforce.watchIdle();
+    });
   }
 
   #settleAll(endings: readonly Ending[]): void {

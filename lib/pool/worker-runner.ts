@@ -6,14 +6,17 @@ import {
   ABORT,
   BEGUN,
   BELL,
+  CREDIT,
   DEFINE,
   FAILURE,
   FORGET,
   INITIALIZER_FAILED,
+  ITEMS,
   PING,
   PONG,
   READY,
   RESULT,
+  RETURN,
   RICH,
   type RichDetails,
   type ServeConfig,
@@ -22,6 +25,7 @@ import {
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
 import type { Callable } from './callables.js';
+import type { StreamReader } from './result-stream.js';
 import type { Task } from './task.js';
 import { TaskList } from './task-list.js';
 
@@ -97,9 +101,12 @@ export class WorkerRunner {
   readonly #ahead = new TaskList<Task>();
   /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
   readonly #abandoned = new Set<Task>();
+  readonly #resting = new Set<Task>();
+  #pins = 0;
   #inFlight = 0;
   #sent = 0;
   #lastError: unknown;
+  #terminating = false;
   #pings = 0;
   #pong: ((n: number) => void) | undefined;
 
@@ -125,7 +132,6 @@ export class WorkerRunner {
         this.#exit(death);
       },
     });
-    this.#connection.unref();
     this.#serve = wrapGuest(this.#connection.endpoint);
     this.#serve({
       port: this.#connection.guestPort,
@@ -136,6 +142,8 @@ export class WorkerRunner {
     }).catch((error: unknown) => {
       events.initializerFailed(this, error);
     });
+    // Last, because listening and posting count as interest in the worker.
+    this.#connection.unref();
   }
 
   /** Whether tasks may be sent to it at all. */
@@ -145,7 +153,7 @@ export class WorkerRunner {
 
   /** True when it has had all the tasks that it may have, and none of them is left. */
   get spent(): boolean {
-    return this.#sent >= this.#maxTasks && this.#inFlight === 0;
+    return !this.pinned && this.#sent >= this.#maxTasks && this.#inFlight === 0;
   }
 
   /** Tasks that it can be sent before it has no slot left. */
@@ -201,7 +209,7 @@ export class WorkerRunner {
    * @returns those that did not go because something in them cannot be cloned
    */
   send(tasks: readonly Task[]): Ending[] {
-    if (this.#inFlight === 0) this.#connection.ref();
+    if (this.#inFlight === this.#resting.size) this.#connection.ref();
     const refused: Ending[] = [];
     let batch: unknown[] = [TASKS];
     let inBatch: Task[] = [];
@@ -251,6 +259,15 @@ export class WorkerRunner {
     return true;
   }
 
+  /** The oldest task that it has not begun. */
+  get oldest(): Task | undefined {
+    for (const task of this.#ahead) {
+      if (!this.isBegun(task)) return task;
+      this.#ahead.remove(task);
+    }
+    return undefined;
+  }
+
   /** Takes back the oldest of the tasks that it has not begun, at most `count`. What was moved there has to stay. */
   takeOldest(count: number): Task[] {
     const taken: Task[] = [];
@@ -291,6 +308,35 @@ export class WorkerRunner {
     this.#connection.post([PING, n], []);
   }
 
+  /** The reader of a stream wants more items. */
+  giveCredit(task: Task, items: number, sent: unknown[]): void {
+    this.#connection.post([CREDIT, task.number, items, ...sent], []);
+  }
+
+  /** The reader of a stream wants no more. */
+  endStream(task: Task): void {
+    this.#connection.post([RETURN, task.number], []);
+  }
+
+  /** Whether a task in flight waits for its reader, and is therefore no reason to keep the process alive. */
+  setResting(task: Task, resting: boolean): void {
+    if (resting === this.#resting.has(task)) return;
+    if (resting) this.#resting.add(task);
+    else this.#resting.delete(task);
+    this.#noteRef();
+  }
+
+  /** An object lives in it, or does no more. */
+  pin(by: 1 | -1): void {
+    this.#pins += by;
+    if (this.#pins === 0) this.idleSince = performance.now();
+  }
+
+  /** Whether objects live in it. */
+  get pinned(): boolean {
+    return this.#pins > 0;
+  }
+
   /** The pool will name this callable no more. */
   forget(callable: Callable): void {
     if (this.#defined.delete(callable) && this.state !== 'ended') this.#connection.post([FORGET, callable.id], []);
@@ -303,7 +349,8 @@ export class WorkerRunner {
 
   /** Ends the worker at once. */
   terminate(): void {
-    if (this.state === 'ended') return;
+    if (this.state === 'ended' || this.#terminating) return;
+    this.#terminating = true;
     this.state = 'ending';
     this.#connection.ref();
     this.#connection.terminate();
@@ -325,14 +372,20 @@ export class WorkerRunner {
     this.#slots[task.slot] = undefined;
     this.#free.push(task.slot);
     task.slot = -1;
+    if (this.#resting.size > 0) this.#resting.delete(task);
     task.runner = undefined;
     this.#inFlight--;
   }
 
   #noteIdle(): void {
-    if (this.#inFlight > 0) return;
-    this.idleSince = performance.now();
-    if (this.state !== 'ending') this.#connection.unref();
+    if (this.#inFlight === 0) this.idleSince = performance.now();
+    if (this.#inFlight === this.#resting.size) this.#noteRef();
+  }
+
+  #noteRef(): void {
+    if (this.#terminating) return;
+    if (this.#inFlight > this.#resting.size) this.#connection.ref();
+    else this.#connection.unref();
   }
 
   #post(message: unknown[], tasks: readonly Task[], refused: Ending[]): void {
@@ -356,7 +409,9 @@ export class WorkerRunner {
     const { args, options } = task;
     const transfer: unknown[] = [...(options?.transfer ?? [])];
     const values: unknown[] = [];
+    const { special } = task;
     const details: RichDetails = {
+      how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
       attempt: task.attempt,
       tellBegin: options?.timeout !== undefined && this.#table !== undefined,
       handled: [],
@@ -409,6 +464,11 @@ export class WorkerRunner {
         if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
         break;
       }
+      case ITEMS: {
+        const task = this.#slots[message[1] as number];
+        if (task?.number === message[2] && typeof task?.special === 'object') this.#receiveItems(task, message);
+        break;
+      }
       case READY:
         if (this.state === 'starting') this.state = 'ready';
         this.#events.ready(this);
@@ -422,6 +482,14 @@ export class WorkerRunner {
       default:
         throw new Error(`Unknown message of a worker: ${String(message[0])}`);
     }
+  }
+
+  #receiveItems(task: Task, message: unknown[]): void {
+    const items = message[3] as unknown[];
+    for (const [position, handler] of message[4] as RichDetails['handled']) {
+      items[position] = decodeValue(handler, items[position]);
+    }
+    (task.special as StreamReader).receive(items);
   }
 
   #ending(task: Task, message: unknown[]): Ending {

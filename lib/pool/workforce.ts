@@ -103,7 +103,7 @@ export class Workforce {
     let busy = 0;
     for (const runner of this.#runners) {
       if (!runner.idle) busy++;
-      else if (runner.state === 'ready') idle.push(runner);
+      else if (runner.state === 'ready' && !runner.pinned) idle.push(runner);
     }
     const floor = Math.max(minWorkers, busy + minSpareWorkers);
     const excess = Math.min(idle.length, Math.max(0, busy + idle.length - floor));

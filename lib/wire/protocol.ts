@@ -21,6 +21,11 @@ export const ABORT = 4;
 /** `[PING, n]`, answered by `[PONG, n]`: tells a thread that waits from one that is blocked. */
 export const PING = 5;
 
+/** `[CREDIT, number, items, sent?]`: the reader of a stream wants that many more; `sent` holds a value for the generator. */
+export const CREDIT = 6;
+/** `[RETURN, number]`: the reader of a stream wants no more. */
+export const RETURN = 7;
+
 /** Guest to host: results lie in the ring. The cheapest message there is. */
 export const BELL = 0;
 /** `[RESULT, slot, number, began, ended, value, handler?]` */
@@ -36,6 +41,9 @@ export const INITIALIZER_FAILED = 5;
 /** `[PONG, n]` */
 export const PONG = 6;
 
+/** `[ITEMS, slot, number, items, handled]`: what a stream yields; `handled` as in RichDetails, by position in `items`. */
+export const ITEMS = 7;
+
 /** How a guest finds a callable. */
 export type Definition =
   | { kind: 'source'; name: string; source: string; base: string | undefined }
@@ -43,6 +51,8 @@ export type Definition =
 
 /** What a RICH task says beyond its arguments. */
 export interface RichDetails {
+  /** Call it, run it as a generator, or construct an object of it. */
+  how: 'call' | 'stream' | 'create';
   /** Which attempt this is, from 1. */
   attempt: number;
   /** Whether the host wants to hear of the beginning, because a time limit runs from there. */

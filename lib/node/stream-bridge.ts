@@ -1,0 +1,310 @@
+import { Socket } from 'node:net';
+import {
+  Duplex,
+  type Readable,
+  Readable as ReadableClass,
+  type Writable,
+  Writable as WritableClass,
+} from 'node:stream';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { TransferHandler } from '../comlink.js';
+import { decodeError, encodeError, type WireError } from '../wire/errors.js';
+import type { NamedHandler } from '../wire/handlers.js';
+
+/**
+ * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
+ * is told how much of it has been taken: no more than WINDOW bytes are under way in a direction. The two halves end on
+ * their own; an error or a destruction of one side destroys the other.
+ */
+const WINDOW = 256 * 1024;
+
+type Message =
+  | { kind: 'data'; chunk: Uint8Array | string }
+  | { kind: 'taken'; bytes: number }
+  | { kind: 'end' }
+  | { kind: 'destroy'; error: WireError | undefined };
+
+const sizeOf = (chunk: Uint8Array | string) => Math.max(1, chunk.length);
+
+/** The side where the stream is: moves bytes between it and the port. */
+function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): void {
+  const post = (message: Message) => {
+    port.postMessage(message);
+  };
+  let underWay = 0;
+  let over = false;
+  const readable = 'read' in stream && stream.readable ? stream : undefined;
+  const writable = 'write' in stream && stream.writable ? stream : undefined;
+  readable?.on('data', (chunk: Uint8Array | string) => {
+    underWay += sizeOf(chunk);
+    if (underWay >= WINDOW) readable.pause();
+    // Copied: a small Buffer is part of a pool that others use.
+    post({ kind: 'data', chunk: typeof chunk === 'string' ? chunk : new Uint8Array(chunk) });
+  });
+  readable?.on('end', () => {
+    post({ kind: 'end' });
+  });
+  const finish = (error?: Error | null) => {
+    if (over) return;
+    over = true;
+    post({ kind: 'destroy', error: error ? encodeError(error) : undefined });
+    port.close();
+  };
+  stream.on('error', finish);
+  stream.on('close', () => {
+    finish();
+  });
+  port.on('message', (message: Message) => {
+    switch (message.kind) {
+      case 'data': {
+        const { chunk } = message;
+        writable?.write(chunk, () => {
+          if (!over) post({ kind: 'taken', bytes: sizeOf(chunk) });
+        });
+        break;
+      }
+      case 'taken':
+        underWay -= message.bytes;
+        if (underWay < WINDOW) readable?.resume();
+        break;
+      case 'end':
+        writable?.end();
+        break;
+      case 'destroy':
+        over = true;
+        stream.destroy(message.error === undefined ? undefined : (decodeError(message.error) as Error));
+        port.close();
+        break;
+    }
+  });
+  // The worker has died: nobody will read or write this stream any more.
+  port.on('close', () => {
+    over = true;
+    if (!stream.destroyed) stream.destroy();
+  });
+  // The stream itself keeps the process alive, or does not.
+  port.unref();
+}
+
+/** What the other side has to know of a stream to make one like it. */
+interface Shape {
+  allowHalfOpen: boolean;
+  readable: boolean;
+  writable: boolean;
+  objectMode: boolean;
+  address: Partial<SocketAddress> | undefined;
+}
+
+/** What of a socket is told to the other side. */
+type SocketAddress = Pick<
+  Socket,
+  'remoteAddress' | 'remoteFamily' | 'remotePort' | 'localAddress' | 'localFamily' | 'localPort'
+>;
+
+/** The side that works with the stream. */
+class Bridge {
+  readonly #port: MessagePort;
+  #underWay = 0;
+  #blocked: (() => void) | undefined;
+  #over = false;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  attach(stream: Duplex | Readable | Writable): void {
+    this.#port.on('message', (message: Message) => {
+      switch (message.kind) {
+        case 'data':
+          this.#pushed += sizeOf(message.chunk);
+          (stream as Readable).push(message.chunk);
+          break;
+        case 'taken':
+          this.#underWay -= message.bytes;
+          if (this.#underWay < WINDOW) this.#unblock();
+          break;
+        case 'end':
+          (stream as Readable).push(null);
+          break;
+        case 'destroy':
+          this.#over = true;
+          this.#port.close();
+          if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
+          // An orderly end of the other side still lets this one read what has come.
+          else if ('push' in stream && !stream.readableEnded) stream.push(null);
+          else stream.destroy();
+          break;
+      }
+    });
+    this.#port.on('close', () => {
+      if (this.#over) return;
+      this.#over = true;
+      stream.destroy(new Error('The thread that this stream belongs to has ended'));
+    });
+  }
+
+  #pushed = 0;
+
+  /** The reader wants more: what it has been given is taken. */
+  read(): void {
+    if (this.#pushed === 0 || this.#over) return;
+    this.#port.postMessage({ kind: 'taken', bytes: this.#pushed } satisfies Message);
+    this.#pushed = 0;
+  }
+
+  write(chunk: Uint8Array | string, done: () => void): void {
+    if (this.#over) {
+      done();
+      return;
+    }
+    this.#underWay += sizeOf(chunk);
+    this.#port.postMessage({
+      kind: 'data',
+      chunk: typeof chunk === 'string' ? chunk : new Uint8Array(chunk),
+    } satisfies Message);
+    if (this.#underWay < WINDOW) done();
+    else this.#blocked = done;
+  }
+
+  end(done: () => void): void {
+    if (!this.#over) this.#port.postMessage({ kind: 'end' } satisfies Message);
+    done();
+  }
+
+  destroy(error: Error | null): void {
+    if (!this.#over) {
+      this.#over = true;
+      this.#port.postMessage({
+        kind: 'destroy',
+        error: error === null ? undefined : encodeError(error),
+      } satisfies Message);
+      this.#port.close();
+    }
+    this.#unblock();
+  }
+
+  #unblock(): void {
+    const blocked = this.#blocked;
+    this.#blocked = undefined;
+    blocked?.();
+  }
+}
+
+/** A socket whose operating-system handle is in another thread. */
+class BridgedSocket extends Duplex {
+  declare remoteAddress?: string;
+  declare remotePort?: number;
+
+  constructor(bridge: Bridge, shape: Shape) {
+    super(implementation(bridge, shape));
+    Object.assign(this, shape.address);
+  }
+
+  /** The handle is in another thread, where nothing is delayed. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  /** As `setNoDelay`: left to the thread of the handle. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** Emits 'timeout' after `ms` without traffic, as net.Socket does; 0 ends it. */
+  setTimeout(ms: number, callback?: () => void): this {
+    clearTimeout(this.#timer);
+    this.#idle = ms;
+    if (callback !== undefined) this.once('timeout', callback);
+    this.#touch();
+    return this;
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    this.#touch();
+    return super.push(chunk, encoding);
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    super._destroy(error, callback);
+  }
+
+  #idle = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  #touch(): void {
+    if (this.#idle === 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.emit('timeout'), this.#idle);
+  }
+}
+
+function implementation(bridge: Bridge, { readable, writable, objectMode, allowHalfOpen }: Shape) {
+  return {
+    objectMode,
+    allowHalfOpen,
+    ...(readable && {
+      read: () => {
+        bridge.read();
+      },
+    }),
+    ...(writable && {
+      decodeStrings: false,
+      write: (chunk: Uint8Array | string, _encoding: BufferEncoding, done: () => void) => {
+        bridge.write(chunk, done);
+      },
+      final: (done: () => void) => {
+        bridge.end(done);
+      },
+    }),
+    destroy: (error: Error | null, done: (error: Error | null) => void) => {
+      bridge.destroy(error);
+      done(error);
+    },
+  };
+}
+
+interface WireStream {
+  port: MessagePort;
+  shape: Shape;
+}
+
+const streamHandler: TransferHandler<Readable | Writable | Duplex, WireStream> = {
+  canHandle: (value) => value instanceof ReadableClass || value instanceof WritableClass,
+  serialize: (stream) => {
+    const { port1, port2 } = new MessageChannel();
+    const readable = 'read' in stream && stream.readable;
+    const writable = 'write' in stream && stream.writable;
+    const objectMode = (readable && stream.readableObjectMode) || (writable && stream.writableObjectMode);
+    const allowHalfOpen = !(stream instanceof Duplex) || stream.allowHalfOpen;
+    const shape: Shape = { readable, writable, objectMode, allowHalfOpen, address: undefined };
+    if (stream instanceof Socket) {
+      const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
+      shape.address = {
+        remoteAddress,
+        remoteFamily,
+        remotePort,
+        localAddress,
+        localFamily,
+        localPort,
+      } as SocketAddress;
+    }
+    // Whether the end of one half ends the other is decided where the stream is worked with, after its last words.
+    if (stream instanceof Duplex) stream.allowHalfOpen = true;
+    serveStream(stream, port1);
+    return [{ port: port2, shape }, [port2]];
+  },
+  deserialize: ({ port, shape }) => {
+    const bridge = new Bridge(port);
+    let stream: Readable | Writable | Duplex;
+    if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape);
+    else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
+    else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
+    else stream = new WritableClass(implementation(bridge, shape));
+    bridge.attach(stream);
+    return stream;
+  },
+};
+
+/** Node's Readable, Writable, Duplex and net.Socket. */
+export const streamHandlers = [['node-stream', streamHandler]] as unknown as NamedHandler[];

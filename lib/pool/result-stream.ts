@@ -1,0 +1,173 @@
+import { Fifo } from '../fifo.js';
+import { disregard, type Future } from '../future.js';
+import type { Task } from './task.js';
+
+/** Where a stream's task goes. */
+export interface StreamTarget {
+  submit(stream: StreamReader): Task;
+  hasRoom(): boolean;
+  ready(): Promise<void>;
+}
+
+/** Items that a generator may be ahead of its reader. */
+export const DEFAULT_HIGH_WATER_MARK = 16;
+
+interface Pending {
+  resolve: (result: IteratorResult<unknown>) => void;
+  reject: (reason: unknown) => void;
+}
+
+/**
+ * The reading end of a generator that runs in a worker. The generator runs as far as it has credit.
+ *
+ * Until its second call of `next` a reader gets one item a call, because only then it shows whether it sends values in, which
+ * have to meet the right `yield`. A reader that sends none is then served ahead of its calls.
+ */
+export class StreamReader {
+  readonly #target: StreamTarget;
+  readonly #highWaterMark: number;
+  readonly #items = new Fifo<unknown>();
+  readonly #readers = new Fifo<Pending>();
+  #task: Task | undefined;
+  #future: Future<unknown> | undefined;
+  #calls = 0;
+  #ahead = false;
+  /** The generator has shown that it is there; before, credit would be lost. */
+  #open = false;
+  /** Items that the generator may still yield. The first one comes with the task. */
+  #credit = 1;
+  #sent: unknown[] = [];
+  #end: PromiseSettledResult<unknown> | undefined;
+  #returned = false;
+
+  constructor(target: StreamTarget, highWaterMark: number) {
+    this.#target = target;
+    this.#highWaterMark = highWaterMark;
+  }
+
+  next(sent: unknown[]): Promise<IteratorResult<unknown>> {
+    return new Promise((resolve, reject) => {
+      this.#calls++;
+      if (this.#calls > 1) {
+        if (sent.length > 0) this.#sent.push(sent[0]);
+        else this.#ahead = true;
+      }
+      this.#readers.push({ resolve, reject });
+      if (this.#calls === 1) void this.#start();
+      this.#serve();
+    });
+  }
+
+  async return(value: unknown): Promise<IteratorResult<unknown>> {
+    this.#returned = true;
+    this.#items.clear();
+    const future = this.#future;
+    if (future !== undefined && !future.done() && !future.cancel()) {
+      this.#task?.runner?.endStream(this.#task);
+      try {
+        await future;
+      } finally {
+        this.#finish();
+      }
+    }
+    this.#finish();
+    return { value, done: true };
+  }
+
+  /** Items have come. */
+  receive(items: unknown[]): void {
+    this.#open = true;
+    this.#credit -= items.length;
+    if (!this.#returned) for (const item of items) this.#items.push(item);
+    this.#serve();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      while (!this.#target.hasRoom()) await this.#target.ready();
+      if (this.#returned) return;
+      this.#task = this.#target.submit(this);
+      const { future } = this.#task;
+      this.#future = future;
+      disregard(future);
+      future.addDoneCallback(() => {
+        this.#end = future.outcome();
+        this.#serve();
+      });
+      this.#rest();
+    } catch (error) {
+      this.#end = { status: 'rejected', reason: error };
+      this.#serve();
+    }
+  }
+
+  /** Brings items and calls of `next` together, then asks for more. */
+  #serve(): void {
+    while (this.#readers.length > 0) {
+      if (this.#items.length > 0) {
+        this.#readers.shift()?.resolve({ value: this.#items.shift(), done: false });
+      } else if (this.#end !== undefined || this.#returned) {
+        const end = this.#end;
+        this.#end = { status: 'fulfilled', value: undefined };
+        const reader = this.#readers.shift();
+        if (end?.status === 'rejected' && !this.#returned) reader?.reject(end.reason);
+        else reader?.resolve({ value: end?.status === 'fulfilled' ? end.value : undefined, done: true });
+      } else {
+        break;
+      }
+    }
+    this.#rest();
+    this.#giveCredit();
+  }
+
+  #giveCredit(): void {
+    const task = this.#task;
+    if (!this.#open || task?.runner === undefined || this.#returned || this.#end !== undefined) return;
+    const wanted = this.#readers.length + (this.#ahead ? this.#highWaterMark : 0);
+    const there = this.#credit + this.#items.length;
+    const more = wanted - there;
+    // Credit goes in lots, unless somebody waits and nothing is under way.
+    if (more <= 0 || (there > 0 && more * 2 < this.#highWaterMark)) return;
+    this.#credit += more;
+    task.runner.giveCredit(task, more, this.#sent.splice(0));
+  }
+
+  /** While nobody reads, a stream is no reason to keep the process alive: a paused generator here would be none either. */
+  #rest(): void {
+    if (this.#task?.runner !== undefined) this.#task.runner.setResting(this.#task, this.#readers.length === 0);
+  }
+
+  #finish(): void {
+    for (const reader of this.#readers) reader.resolve({ value: undefined, done: true });
+    this.#readers.clear();
+  }
+}
+
+/** What `executor.stream` returns: a thin handle, so that a reader that was dropped half-way is noticed. */
+export class ResultStream implements AsyncIterableIterator<unknown> {
+  readonly #reader: StreamReader;
+
+  constructor(reader: StreamReader) {
+    this.#reader = reader;
+    dropped.register(this, reader);
+  }
+
+  next(...sent: unknown[]): Promise<IteratorResult<unknown>> {
+    return this.#reader.next(sent);
+  }
+
+  return(value?: unknown): Promise<IteratorResult<unknown>> {
+    return this.#reader.return(value);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** Ends the generators of readers that were collected before they had read to the end. */
+const dropped = new FinalizationRegistry<StreamReader>((reader) => {
+  reader.return(undefined).catch(() => {
+    // Nobody is left to hear of it.
+  });
+});

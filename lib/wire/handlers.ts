@@ -1,0 +1,128 @@
+import type { TransferHandler } from '../comlink.js';
+import { decodeError, encodeError, type WireError } from './errors.js';
+import type { PortLike } from './guarded-endpoint.js';
+import { atTaskEnd } from './scope.js';
+
+/** A handler under the name that both sides know it by. */
+export type NamedHandler = [name: string, handler: TransferHandler<unknown, unknown>];
+
+/** What of a signal crosses: how it stands, and a port that tells when it is aborted. */
+interface WireSignal {
+  reason: WireError | undefined;
+  port: PortLike | undefined;
+}
+
+/** A live copy of the signal on the other side. Its port is closed when the task has ended. */
+const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
+  canHandle: (value) => value instanceof AbortSignal,
+  serialize: (signal) => {
+    if (signal.aborted) return [{ reason: encodeError(signal.reason), port: undefined }, []];
+    const { port1, port2 } = new MessageChannel() as unknown as { port1: PortLike; port2: PortLike };
+    const tell = () => {
+      port1.postMessage(encodeError(signal.reason));
+      port1.close();
+    };
+    signal.addEventListener('abort', tell, { once: true });
+    port1.addEventListener('close', () => {
+      signal.removeEventListener('abort', tell);
+    });
+    port1.start();
+    port1.unref?.();
+    return [{ reason: undefined, port: port2 }, [port2]];
+  },
+  deserialize: ({ reason, port }) => {
+    if (port === undefined) return AbortSignal.abort(decodeError(reason as WireError));
+    const controller = new AbortController();
+    port.addEventListener('message', ({ data }: { data: WireError }) => {
+      controller.abort(decodeError(data));
+    });
+    port.start();
+    port.unref?.();
+    atTaskEnd(() => {
+      port.close();
+    });
+    return controller.signal;
+  },
+};
+
+/** Things that structured cloning moves when they are listed, so that users need not list them. */
+const movedHandler: TransferHandler<object, object> = {
+  canHandle: (value) =>
+    value instanceof ReadableStream ||
+    value instanceof WritableStream ||
+    value instanceof TransformStream ||
+    value instanceof MessagePort,
+  serialize: (value) => [value, [value]],
+  deserialize: (value) => value,
+};
+
+const urlHandler: TransferHandler<URL, string> = {
+  canHandle: (value) => value instanceof URL,
+  serialize: (url) => [url.href, []],
+  deserialize: (href) => new URL(href),
+};
+
+const headersHandler: TransferHandler<Headers, [string, string][]> = {
+  canHandle: (value) => value instanceof Headers,
+  serialize: (headers) => [[...headers], []],
+  deserialize: (entries) => new Headers(entries),
+};
+
+interface WireRequest {
+  url: string;
+  init: Record<string, unknown>;
+  body: ReadableStream | null;
+  signal: WireSignal;
+}
+
+const requestHandler: TransferHandler<Request, WireRequest> = {
+  canHandle: (value) => value instanceof Request,
+  serialize: (request) => {
+    const { url, method, headers, body, cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy } =
+      request;
+    const init = {
+      ...{ method, cache, credentials, integrity, keepalive, redirect, referrerPolicy },
+      headers: [...headers],
+      ...(referrer === 'about:client' ? {} : { referrer }),
+    };
+    const [signal, ports] = signalHandler.serialize(request.signal);
+    return [{ url, init, body, signal }, body === null ? ports : [...ports, body]];
+  },
+  deserialize: ({ url, init, body, signal }) =>
+    new Request(url, {
+      ...init,
+      signal: signalHandler.deserialize(signal),
+      // A streamed body can only be sent in one direction at a time; fetch wants that said.
+      ...(body === null ? {} : { body, duplex: 'half' }),
+    }),
+};
+
+interface WireResponse {
+  body: ReadableStream | null;
+  init: { status: number; statusText: string; headers: [string, string][] };
+  url: string;
+}
+
+const responseHandler: TransferHandler<Response, WireResponse> = {
+  canHandle: (value) => value instanceof Response,
+  serialize: ({ body, status, statusText, headers, url }) => [
+    { body, init: { status, statusText, headers: [...headers] }, url },
+    body === null ? [] : [body],
+  ],
+  deserialize: ({ body, init, url }) => {
+    const response = new Response(body, init);
+    // A constructed response has no url; where it came from is part of what it is.
+    Object.defineProperty(response, 'url', { value: url, configurable: true });
+    return response;
+  },
+};
+
+/** Values that structured cloning refuses or mutilates, on every platform. */
+export const commonHandlers = [
+  ['signal', signalHandler],
+  ['moved', movedHandler],
+  ['url', urlHandler],
+  ['headers', headersHandler],
+  ['request', requestHandler],
+  ['response', responseHandler],
+] as unknown as NamedHandler[];
