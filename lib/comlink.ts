@@ -97,7 +97,8 @@ export function proxy<T extends object>(value: T): T {
 export function wrapGuest(endpoint: Endpoint): GuestApi['serve'] {
   const remote = Comlink.wrap<GuestApi>(endpoint as never);
   const serve = remote.serve;
-  return (config) => serve(Comlink.transfer(config, [config.port as never]));
+  return (config) =>
+    serve((config.port === undefined ? config : Comlink.transfer(config, [config.port as never])) as never);
 }
 
 /** Offers a guest's API to the host. */

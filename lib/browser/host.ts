@@ -82,6 +82,10 @@ class WebWorkerConnection implements Connection {
     // As above.
   }
 
+  end(): void {
+    this.terminate();
+  }
+
   terminate(): void {
     this.#worker.terminate();
     // Web workers tell nobody that they have ended.

@@ -3,17 +3,24 @@ import { type MessagePort as NodePort, parentPort } from 'node:worker_threads';
 import type { Endpoint } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { wrapSource } from '../guest/source.js';
+import { ParentChannel } from './process-guest.js';
 
 export { now } from './clock.js';
 
+/** There in a process that was forked, once it serves. */
+let parentChannel: ParentChannel | undefined;
+
 /** The channel that Comlink calls of the host arrive on. */
 export function endpoint(): Endpoint {
-  if (parentPort === null) throw new Error('expose() is for workers: this is the main thread');
-  return parentPort as unknown as Endpoint;
+  if (parentPort !== null) return parentPort as unknown as Endpoint;
+  if (process.send === undefined) throw new Error('expose() is for workers: this is the main thread');
+  parentChannel ??= new ParentChannel();
+  return parentChannel.endpoint;
 }
 
 /** Listens on the port that the tasks come by. */
 export function connectPort(port: unknown, receive: (message: unknown) => void): GuestPort {
+  if (parentChannel !== undefined) return parentChannel.connect(receive);
   const nodePort = port as NodePort;
   nodePort.on('message', receive);
   return nodePort;

@@ -120,6 +120,10 @@ class ThreadConnection implements Connection {
     this.#port.unref();
   }
 
+  end(): void {
+    this.terminate();
+  }
+
   terminate(): void {
     void this.#worker.terminate();
   }

@@ -264,12 +264,14 @@ function implementation(bridge: Bridge, { readable, writable, objectMode, allowH
   };
 }
 
-interface WireStream {
+/** A stream as it crosses. */
+export interface WireStream {
   port: MessagePort;
   shape: Shape;
 }
 
-const streamHandler: TransferHandler<Readable | Writable | Duplex, WireStream> = {
+/** The handler of all of them. */
+export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireStream> = {
   canHandle: (value) => value instanceof ReadableClass || value instanceof WritableClass,
   serialize: (stream) => {
     const { port1, port2 } = new MessageChannel();

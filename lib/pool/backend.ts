@@ -19,15 +19,31 @@ export interface Connection {
   readonly endpoint: Endpoint;
   /** The guest's end of the task port; goes with the `serve` call. */
   readonly guestPort: unknown;
-  /** Sends by the task port. @throws what structured cloning throws; then nothing was sent */
-  post(message: unknown, transfer: readonly unknown[]): void;
+  /**
+   * Sends by the task port.
+   *
+   * @param handle - what the back end's own `encode` gave, to go with the message
+   * @throws what structured cloning throws; then nothing was sent
+   */
+  post(message: unknown, transfer: readonly unknown[], handle?: unknown): void;
   /** Hands over the messages that have arrived but not been told of. */
   drain(): void;
   /** Whether the worker keeps the process alive. */
   ref(): void;
   unref(): void;
+  /** Ends a worker that has nothing to do, with what it has to do at its end; `exit` follows. */
+  end(): void;
   /** Ends the worker at once; `exit` follows. */
   terminate(): void;
+}
+
+/** An argument that a back end sends in a way of its own. */
+export interface HandledValue {
+  value: unknown;
+  /** The transfer handler of the guest that makes the argument. */
+  handler: string;
+  /** Goes with the message; one a message. */
+  handle: unknown;
 }
 
 /** A platform's kind of worker: all that the pool knows of threads and processes. */
@@ -36,4 +52,6 @@ export interface Backend {
   readonly sharedMemory: boolean;
   /** Starts a worker. @throws when the options are not to the platform's liking */
   start(name: string, events: ConnectionEvents): Connection;
+  /** Encodes an argument that this platform can hand over better than others; undefined for all that it cannot. */
+  encode?(value: unknown): HandledValue | undefined;
 }

@@ -63,6 +63,7 @@ export class StreamReader {
     this.#items.clear();
     const future = this.#future;
     if (future !== undefined && !future.done() && !future.cancel()) {
+      this.#rest();
       this.#task?.runner?.endStream(this.#task);
       try {
         await future;
@@ -134,7 +135,8 @@ export class StreamReader {
 
   /** While nobody reads, a stream is no reason to keep the process alive: a paused generator here would be none either. */
   #rest(): void {
-    if (this.#task?.runner !== undefined) this.#task.runner.setResting(this.#task, this.#readers.length === 0);
+    const resting = this.#readers.length === 0 && !this.#returned;
+    if (this.#task?.runner !== undefined) this.#task.runner.setResting(this.#task, resting);
   }
 
   #finish(): void {

@@ -175,7 +175,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
 
   /** Starts workers when waiting costs more than starting. Of callables never seen nothing is known, so they get workers. */
   #grow(): void {
-    while (this.queue.length > 0 && this.live < this.sizes.maxWorkers) {
+    while (this.#uncovered > 0 && this.live < this.sizes.maxWorkers) {
       const estimate = this.queue.first?.callable.estimate ?? Infinity;
       const { live } = this;
       if (live > 0 && (estimate * this.queue.length) / live < START_COST_MS) return;
@@ -183,6 +183,13 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       if (lane === undefined) return;
       this.#send(lane, Math.min(lane.capacity, lane.room), Infinity);
     }
+  }
+
+  /** Tasks in the queue beyond those that starting workers will take when they are ready. */
+  get #uncovered(): number {
+    let uncovered = this.queue.length;
+    for (const lane of this.lanes) if (lane.state === 'starting' && lane.room <= 0) uncovered -= lane.capacity;
+    return uncovered;
   }
 
   #start(): L | undefined {

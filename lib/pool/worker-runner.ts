@@ -93,6 +93,7 @@ export class WorkerRunner {
   /** Held as long as the worker lives: see `wrapGuest`. */
   readonly #serve: ReturnType<typeof wrapGuest>;
   readonly #table: HostTable | undefined;
+  readonly #backend: Backend;
   readonly #maxTasks: number;
   readonly #defined = new Set<Callable>();
   readonly #slots: (Task | undefined)[] = [];
@@ -115,6 +116,7 @@ export class WorkerRunner {
     this.capacity = config.concurrency;
     this.#events = events;
     this.#maxTasks = config.maxTasks;
+    this.#backend = config.backend;
     this.#table = config.backend.sharedMemory ? new HostTable() : undefined;
     this.#connection = config.backend.start(name, {
       message: (data) => {
@@ -142,8 +144,9 @@ export class WorkerRunner {
     }).catch((error: unknown) => {
       events.initializerFailed(this, error);
     });
-    // Last, because listening and posting count as interest in the worker.
-    this.#connection.unref();
+    // Last, because listening and posting count as interest in the worker. Where tasks are not sent before it is ready, a
+    // starting worker may be what they wait for.
+    if (this.#table !== undefined) this.#connection.unref();
   }
 
   /** Whether tasks may be sent to it at all. */
@@ -158,7 +161,9 @@ export class WorkerRunner {
 
   /** Tasks that it can be sent before it has no slot left. */
   get room(): number {
-    const slots = this.#table === undefined ? this.capacity : SLOTS;
+    // Without shared memory it is sent only what it can begin at once, so nothing before it is ready.
+    const unshared = this.state === 'starting' ? 0 : this.capacity;
+    const slots = this.#table === undefined ? unshared : SLOTS;
     return Math.min(slots - this.#inFlight, this.#maxTasks - this.#sent);
   }
 
@@ -353,7 +358,14 @@ export class WorkerRunner {
     this.#terminating = true;
     this.state = 'ending';
     this.#connection.ref();
-    this.#connection.terminate();
+    if (this.#inFlight === 0) this.#connection.end();
+    else this.#connection.terminate();
+  }
+
+  /** Ends the worker at once, whether or not it could end in order. */
+  kill(): void {
+    this.terminate();
+    if (this.state !== 'ended') this.#connection.terminate();
   }
 
   #take(task: Task): void {
@@ -409,6 +421,7 @@ export class WorkerRunner {
     const { args, options } = task;
     const transfer: unknown[] = [...(options?.transfer ?? [])];
     const values: unknown[] = [];
+    let handle: unknown;
     const { special } = task;
     const details: RichDetails = {
       how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
@@ -418,13 +431,20 @@ export class WorkerRunner {
     };
     try {
       args.forEach((arg, position) => {
+        const handled = this.#backend.encode?.(arg);
+        if (handled !== undefined) {
+          values.push(handled.value);
+          details.handled.push([position, handled.handler]);
+          ({ handle } = handled);
+          return;
+        }
         const wire = encodeValue(arg);
         values.push(wire === undefined ? arg : wire.value);
         if (wire === undefined) return;
         transfer.push(...wire.transfer);
         if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
       });
-      this.#connection.post([RICH, task.callable.id, task.number, task.slot, details, values], transfer);
+      this.#connection.post([RICH, task.callable.id, task.number, task.slot, details, values], transfer, handle);
     } catch (cause) {
       this.#refuse(task, cause, refused, values);
       return;
@@ -472,6 +492,7 @@ export class WorkerRunner {
       case READY:
         if (this.state === 'starting') this.state = 'ready';
         this.#events.ready(this);
+        this.#noteIdle();
         break;
       case INITIALIZER_FAILED:
         this.#events.initializerFailed(this, decodeError(message[1] as WireError));

@@ -1,0 +1,202 @@
+import { Duplex, Readable, Writable } from 'node:stream';
+import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web';
+import { MessageChannel, MessagePort } from 'node:worker_threads';
+import { streamHandler, type WireStream } from './stream-bridge.js';
+
+/**
+ * Ports over the one channel between a process and its child. Each frame names the port that it is for:
+ *
+ *     [port, data, hasPlaceholders?]
+ *
+ * A message port cannot leave its process. One that is to be moved stays, and is bridged: what arrives at it goes over the
+ * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks, signals and
+ * streams work as between threads.
+ */
+type Frame = [port: number, data: unknown, hasPlaceholders?: true];
+
+/** The port of Comlink's calls. */
+export const COMLINK = 0;
+/** The port of the tasks. */
+export const TASK_PORT = 1;
+/** Frames on it tell that a bridged port was closed; their data is its number. */
+const CLOSED = 2;
+/** What a child threw that nobody caught. */
+export const STRAY_ERROR = 3;
+
+/** An operating-system handle that goes with a message. */
+export type Handle = import('node:child_process').SendHandle;
+
+/** The channel, seen from either side. */
+export interface Channel {
+  readonly connected: boolean;
+  send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): void;
+}
+
+/** What stands in a message for something that cannot be cloned. */
+type Placeholder =
+  | { 'concurrent-futures:port': number }
+  | { 'concurrent-futures:stream': StreamKind; wire: unknown }
+  | HandlePlaceholder;
+
+/** Stands for the operating-system handle that goes with the message. */
+export interface HandlePlaceholder {
+  'concurrent-futures:handle': true;
+}
+
+type StreamKind = 'readable' | 'writable' | 'transform';
+
+export class IpcMultiplexer {
+  readonly #channel: Channel;
+  readonly #ports = new Map<number, (data: unknown, handle: Handle | undefined) => void>();
+  readonly #bridged = new Map<number, MessagePort>();
+  #nextId: number;
+
+  /** @param side - 0 or 1, so that both sides never number a port alike */
+  constructor(channel: Channel, side: 0 | 1) {
+    this.#channel = channel;
+    this.#nextId = 4 + side;
+    this.#ports.set(CLOSED, (id) => {
+      this.#bridged.get(id as number)?.close();
+      this.#bridged.delete(id as number);
+      this.#ports.delete(id as number);
+    });
+  }
+
+  /** Listens on a port of a fixed number. */
+  listen(port: number, receive: (data: unknown, handle: Handle | undefined) => void): void {
+    this.#ports.set(port, receive);
+  }
+
+  /** Sends by a port. @throws what serialization throws; then nothing was sent */
+  post(port: number, message: unknown, transfer: readonly unknown[] = [], handle?: Handle): void {
+    // The end of the other side is told by an event of its own.
+    if (!this.#channel.connected) return;
+    const replacements = new Map<unknown, Placeholder>();
+    for (const moved of transfer) {
+      if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
+    }
+    const frame: Frame =
+      replacements.size === 0 && handle === undefined
+        ? [port, message]
+        : [port, substitute(message, (value) => replacements.get(value)), true];
+    this.#channel.send(frame, handle, ignore);
+    // Moved is moved, although a process can only be sent a copy.
+    for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
+  }
+
+  /** Takes a frame of the other side. */
+  receive(frame: unknown, handle: Handle | undefined): void {
+    if (!Array.isArray(frame)) return;
+    const [port, data, hasPlaceholders] = frame as Frame;
+    const listener = this.#ports.get(port);
+    if (listener === undefined) return;
+    listener(hasPlaceholders === true ? substitute(data, (value) => this.#revive(value, handle)) : data, handle);
+  }
+
+  /** The other side is gone: so are the ports there. */
+  close(): void {
+    for (const port of this.#bridged.values()) port.close();
+    this.#bridged.clear();
+  }
+
+  #replace(moved: unknown): Placeholder {
+    if (moved instanceof MessagePort) return { 'concurrent-futures:port': this.#bridge(moved, this.#newId()) };
+    if (moved instanceof ReadableStream) return this.#replaceStream('readable', Readable.fromWeb(moved));
+    if (moved instanceof WritableStream) return this.#replaceStream('writable', Writable.fromWeb(moved));
+    if (moved instanceof TransformStream) return this.#replaceStream('transform', Duplex.fromWeb(moved));
+    const what = Object.prototype.toString.call(moved).slice(8, -1);
+    throw new DOMException(`A ${what} cannot be moved to another process`, 'DataCloneError');
+  }
+
+  #replaceStream(kind: StreamKind, stream: Readable | Writable | Duplex): Placeholder {
+    const [wire] = streamHandler.serialize(stream);
+    const port = this.#replace(wire.port);
+    return { 'concurrent-futures:stream': kind, wire: { ...wire, port } };
+  }
+
+  #revive(value: unknown, handle: Handle | undefined): unknown {
+    if (typeof value !== 'object' || value === null) return undefined;
+    if (Object.hasOwn(value, 'concurrent-futures:port')) {
+      const { port1, port2 } = new MessageChannel();
+      this.#bridge(port1, (value as { 'concurrent-futures:port': number })['concurrent-futures:port']);
+      return port2;
+    }
+    if (Object.hasOwn(value, 'concurrent-futures:handle')) return { handle };
+    if (Object.hasOwn(value, 'concurrent-futures:stream')) {
+      const { 'concurrent-futures:stream': kind, wire } = value as {
+        'concurrent-futures:stream': StreamKind;
+        wire: WireStream;
+      };
+      const stream = streamHandler.deserialize({ ...wire, port: this.#revive(wire.port, undefined) as MessagePort });
+      if (kind === 'readable') return Readable.toWeb(stream as Readable);
+      if (kind === 'writable') return Writable.toWeb(stream as Writable);
+      return Duplex.toWeb(stream as Duplex);
+    }
+    return undefined;
+  }
+
+  #newId(): number {
+    const id = this.#nextId;
+    this.#nextId += 2;
+    return id;
+  }
+
+  #bridge(port: MessagePort, id: number): number {
+    this.#bridged.set(id, port);
+    this.#ports.set(id, (data) => {
+      port.postMessage(data, portsIn(data) as never[]);
+    });
+    port.on('message', (data: unknown) => {
+      this.post(id, data, portsIn(data));
+    });
+    port.on('close', () => {
+      if (!this.#bridged.delete(id)) return;
+      this.#ports.delete(id);
+      this.post(CLOSED, id);
+    });
+    port.unref();
+    return id;
+  }
+}
+
+/** A copy of a message in which some objects are replaced; only plain objects and arrays are looked into. */
+function substitute(message: unknown, replace: (value: unknown) => unknown): unknown {
+  const copies = new Map<object, unknown>();
+  const visit = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) return value;
+    const replacement = replace(value);
+    if (replacement !== undefined) return replacement;
+    if (copies.has(value)) return copies.get(value);
+    if (Array.isArray(value)) {
+      const copy: unknown[] = [];
+      copies.set(value, copy);
+      for (const item of value) copy.push(visit(item));
+      return copy;
+    }
+    if (!isPlain(value)) return value;
+    const copy: Record<string, unknown> = {};
+    copies.set(value, copy);
+    for (const [key, item] of Object.entries(value)) copy[key] = visit(item);
+    return copy;
+  };
+  return visit(message);
+}
+
+/** The message ports in a message that came by a bridged port. */
+function portsIn(message: unknown): MessagePort[] {
+  const found: MessagePort[] = [];
+  substitute(message, (value) => {
+    if (value instanceof MessagePort) found.push(value);
+    return undefined;
+  });
+  return found;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function ignore(): void {
+  // The channel broke while this was under way: the end of the other side tells what becomes of its tasks.
+}

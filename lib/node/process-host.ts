@@ -1,0 +1,167 @@
+import { type ChildProcess, fork, type ForkOptions } from 'node:child_process';
+import { Server, Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import type { Endpoint } from '../comlink.js';
+import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
+import { decodeError, type WireError } from '../wire/errors.js';
+import { COMLINK, type Handle, type HandlePlaceholder, IpcMultiplexer, STRAY_ERROR, TASK_PORT } from './ipc.js';
+
+const PROCESS_MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url));
+
+/** ms that a process that has nothing to do is given to end by itself. */
+const GRACE_MS = 1000;
+
+/** Options of child processes. */
+export interface ProcessOptions extends ForkOptions {
+  /** Limits of the JavaScript engine, as for threads. */
+  resourceLimits?: { maxOldGenerationSizeMb?: number; maxYoungGenerationSizeMb?: number; stackSizeMb?: number };
+}
+
+/** Child processes, over Node's own channel with advanced serialization. */
+export function processBackend(source: string | URL | undefined, options: ProcessOptions | undefined): Backend {
+  const file = source === undefined ? PROCESS_MAIN : toPath(source);
+  return {
+    sharedMemory: false,
+    start: (_name, events) => new ProcessConnection(fork(file, [], toForkOptions(options ?? {})), events),
+    encode: encodeHandle,
+  };
+}
+
+/** A socket or a server goes to a process as the operating system's handle of it. */
+function encodeHandle(value: unknown): HandledValue | undefined {
+  const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
+  if (value instanceof Server) return { value: { placeholder }, handler: 'handle', handle: value };
+  if (!(value instanceof Socket)) return undefined;
+  // What this side reads from here on would be lost, and there is no public way to stop it reading.
+  (value as unknown as { _handle?: { readStop?: () => void } | null })._handle?.readStop?.();
+  // So would be what it has read already: that goes along.
+  const head: unknown = value.readableLength > 0 ? value.read() : null;
+  return { value: { placeholder, head, allowHalfOpen: value.allowHalfOpen }, handler: 'handle', handle: value };
+}
+
+function toPath(source: string | URL): string {
+  return source instanceof URL || source.startsWith('file:') ? fileURLToPath(source) : source;
+}
+
+function toForkOptions({ resourceLimits = {}, ...options }: ProcessOptions): ForkOptions {
+  const { maxOldGenerationSizeMb, maxYoungGenerationSizeMb, stackSizeMb } = resourceLimits;
+  const limits: string[] = [];
+  if (maxOldGenerationSizeMb !== undefined) limits.push(`--max-old-space-size=${String(maxOldGenerationSizeMb)}`);
+  if (maxYoungGenerationSizeMb !== undefined) limits.push(`--max-semi-space-size=${String(maxYoungGenerationSizeMb)}`);
+  if (stackSizeMb !== undefined) limits.push(`--stack-size=${String(Math.round(stackSizeMb * 1000))}`);
+  // A debugger's port can be used by one process only.
+  const inherited = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+  return {
+    ...options,
+    execArgv: [...(options.execArgv ?? inherited), ...limits],
+    serialization: 'advanced',
+  };
+}
+
+class ProcessConnection implements Connection {
+  readonly endpoint: Endpoint;
+  /** The task port is part of the channel. */
+  readonly guestPort = undefined;
+  readonly #child: ChildProcess;
+  readonly #ipc: IpcMultiplexer;
+
+  constructor(child: ChildProcess, events: ConnectionEvents) {
+    this.#child = child;
+    this.#ipc = new IpcMultiplexer(
+      {
+        get connected() {
+          return child.connected;
+        },
+        send: (message, handle, done) => {
+          child.send(message as never, handle, { keepOpen: false }, done);
+        },
+      },
+      0,
+    );
+    this.endpoint = endpointOf(this.#ipc);
+    this.#ipc.listen(TASK_PORT, (data) => {
+      events.message(data);
+    });
+    this.#ipc.listen(STRAY_ERROR, (error) => {
+      events.error(decodeError(error as WireError));
+    });
+    child.on('message', (frame, handle) => {
+      this.#ipc.receive(frame, handle);
+    });
+    this.#watchEnd(events);
+  }
+
+  post(message: unknown, transfer: readonly unknown[], handle?: unknown): void {
+    this.#ipc.post(TASK_PORT, message, transfer, handle as Handle | undefined);
+  }
+
+  drain(): void {
+    // The end is told only after the channel has been read to its end.
+  }
+
+  ref(): void {
+    this.#child.ref();
+    this.#child.channel?.ref();
+  }
+
+  unref(): void {
+    this.#child.unref();
+    this.#child.channel?.unref();
+  }
+
+  end(): void {
+    // The child ends when its channel does. One that does not, because its thread is blocked, is ended.
+    if (this.#child.connected) this.#child.disconnect();
+    const timer = setTimeout(() => {
+      this.terminate();
+    }, GRACE_MS);
+    this.#child.once('exit', () => {
+      clearTimeout(timer);
+    });
+  }
+
+  terminate(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** A process has ended when it has exited and its last messages have been read; they may come after its exit. */
+  #watchEnd(events: ConnectionEvents): void {
+    const child = this.#child;
+    let exit: { exitCode: number | undefined; signal: string | undefined } | undefined;
+    let told = false;
+    const tell = (cause?: unknown) => {
+      if (told) return;
+      told = true;
+      this.#ipc.close();
+      events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) });
+    };
+    child.once('exit', (code, signal) => {
+      exit = { exitCode: code ?? undefined, signal: signal ?? undefined };
+      if (child.connected)
+        child.once('disconnect', () => {
+          tell();
+        });
+      else tell();
+    });
+    child.on('error', (error) => {
+      // It could not be started; if it could, its exit follows.
+      if (child.pid === undefined) tell(error);
+    });
+  }
+}
+
+function endpointOf(ipc: IpcMultiplexer): Endpoint {
+  return {
+    postMessage: (message, transfer) => {
+      ipc.post(COMLINK, message, transfer);
+    },
+    addEventListener: (_type, listener) => {
+      ipc.listen(COMLINK, (data) => {
+        listener({ data } as never);
+      });
+    },
+    removeEventListener: () => {
+      // Comlink listens as long as the worker lives.
+    },
+  };
+}

@@ -1,0 +1,4 @@
+// The file that a child process runs when the executor's user gave no worker of their own.
+import { serveTasks } from '../guest/serve.js';
+
+serveTasks(Object.create(null) as object);
