@@ -1,3 +1,5 @@
+import { describe } from './wire/unclonable.js';
+
 /** Where a failed task came from, for a report about it. */
 export interface TaskDescription {
   name: string;
@@ -38,6 +40,6 @@ function describeError(error: unknown): string {
   try {
     return String(error);
   } catch {
-    return Object.prototype.toString.call(error);
+    return describe(error);
   }
 }

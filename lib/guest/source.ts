@@ -38,7 +38,7 @@ function methodOf(make: (expression: string) => unknown, source: string, reason:
 
 /** Calls that build tools and coverage tools put into functions, to things that stayed at home. */
 function marks(source: string): string[] {
-  return [...new Set(source.match(/\b(?:__name\d*(?=\()|cov_\w+)/g))];
+  return [...new Set(source.match(/\b(?:__name\d*(?=\()|cov_\w+(?=(?:\(\))?\.[sfb]\[))/g))];
 }
 
 /** What esbuild's `__name(fn, 'name')` does. */

@@ -329,6 +329,8 @@ export class TaskRunner {
       if (table.write(slot, tag, value, began, ended)) this.#port.postMessage(BELL);
       return;
     }
+    // Before the message: the host must not find a worker busy whose result it has.
+    table?.countEnd();
     try {
       const wire = tag >= 0 ? undefined : encodeValue(value);
       if (wire === undefined) this.#port.postMessage([RESULT, slot, number, began, ended, value]);
@@ -338,15 +340,14 @@ export class TaskRunner {
     } catch (cause) {
       const where = `The result of ${callable.definition.name}`;
       this.#postFailure(slot, number, began, ended, cloneError(where, findUnclonable(value), cause));
-      return;
     }
-    table?.countEnd();
   }
 
   #fail(slot: number, number: number, began: number, error: unknown, callable: GuestCallable): void {
     const ended = (this.#clock = now());
     this.#forget(number);
     explainReferenceError(error, callable);
+    this.#table?.countEnd();
     this.#postFailure(slot, number, began, ended, error);
   }
 
@@ -356,7 +357,6 @@ export class TaskRunner {
       if (node.kind === 'error' && node.stack !== undefined) node.stack = withoutOwnFrames(node.stack);
     }
     this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
-    this.#table?.countEnd();
   }
 
   /** Lets go of what belonged to a task that has ended. */

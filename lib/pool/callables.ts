@@ -3,9 +3,12 @@ import { nameOf } from '../callable.js';
 import { show } from '../options.js';
 import type { SubmitSite } from '../site.js';
 import type { Definition } from '../wire/protocol.js';
+import type { TaskOwner } from './task.js';
 
 /** A callable as an executor knows it. */
 export class Callable {
+  /** Whose tasks call it. */
+  readonly owner: TaskOwner;
   /** The name under which guests know it. */
   readonly id: number;
   readonly definition: Definition;
@@ -14,7 +17,8 @@ export class Callable {
   /** Where it was submitted last, as far as that was recorded. */
   site: SubmitSite | undefined;
 
-  constructor(id: number, definition: Definition) {
+  constructor(owner: TaskOwner, id: number, definition: Definition) {
+    this.owner = owner;
     this.id = id;
     this.definition = definition;
   }
@@ -40,10 +44,12 @@ const MOST_SOURCES = 1000;
 export class CallableRegistry {
   readonly #byFunction = new WeakMap<object, Callable>();
   readonly #byText = new Map<string, Callable>();
+  readonly #owner: TaskOwner;
   readonly #onForget: (callable: Callable) => void;
   #nextId = 1;
 
-  constructor(onForget: (callable: Callable) => void) {
+  constructor(owner: TaskOwner, onForget: (callable: Callable) => void) {
+    this.#owner = owner;
     this.#onForget = onForget;
   }
 
@@ -58,19 +64,20 @@ export class CallableRegistry {
       this.#byFunction.set(callable, made);
       return made;
     }
-    const source = sourceOf(callable, isClass);
+    const source = Function.prototype.toString.call(callable);
     // The same function may be submitted from two files, and `import()` in it means the file of each.
-    const base = /\bimport\b/.test(source) ? callerFile() : undefined;
+    const base = source.includes('import') ? callerFile() : undefined;
+    const key = base === undefined ? source : `${base}\n${source}`;
+    const made = this.#byText.get(key);
+    if (made !== undefined) return made;
     const label = callable.name === '' ? '(anonymous)' : callable.name;
-    const made = this.#intern(`${base ?? ''}\n${source}`, { kind: 'source', name: label, source, base });
-    if (base === undefined) this.#byFunction.set(callable, made);
-    return made;
+    return this.#intern(key, { kind: 'source', name: label, source: checkSource(callable, source, isClass), base });
   }
 
   #intern(key: string, definition: Definition): Callable {
     let callable = this.#byText.get(key);
     if (callable === undefined) {
-      callable = new Callable(this.#nextId++, definition);
+      callable = new Callable(this.#owner, this.#nextId++, definition);
       this.#byText.set(key, callable);
       if (this.#byText.size > MOST_SOURCES) {
         for (const [oldest, forgotten] of this.#byText) {
@@ -84,8 +91,7 @@ export class CallableRegistry {
   }
 }
 
-function sourceOf(callable: { name: string }, isClass: boolean): string {
-  const source = Function.prototype.toString.call(callable);
+function checkSource(callable: { name: string }, source: string, isClass: boolean): string {
   if (/\{\s*\[native code\]\s*\}\s*$/.test(source)) {
     throw new TypeError(
       `${callable.name === '' ? 'The function' : callable.name} is native or bound: it has no source to send. ` +

@@ -151,7 +151,8 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
 
   /** Takes back whatever no worker has begun. */
   recallAll(): void {
-    this.#recall(Infinity);
+    for (const lane of this.lanes) this.putBack(lane.takeOldest(Infinity));
+    this.#lowestAhead = Infinity;
   }
 
   #recall(priority: number): void {
@@ -229,7 +230,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     }
   }
 
-  /** A lane that has begun nothing since this one was last given tasks may be stuck for long: its tasks go first. */
+  /** A full lane that has begun nothing since this one was last given tasks may be stuck for long: its tasks go first. */
   #putBackStuck(lane: L): void {
     if (this.lanes.length === 1) return;
     let seen = this.#seen.get(lane);
@@ -237,7 +238,14 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       seen = new Map();
       this.#seen.set(lane, seen);
     }
-    this.#putBackOlder((other) => other !== lane && seen.get(other) === other.progress, Infinity);
+    this.#putBackOlder(
+      // One that is ready and has a free slot is about to begin what it has.
+      (other) =>
+        other !== lane &&
+        (other.state !== 'ready' || other.active >= other.capacity) &&
+        seen.get(other) === other.progress,
+      Infinity,
+    );
     seen.clear();
     for (const other of this.lanes) seen.set(other, other.progress);
   }
@@ -262,21 +270,31 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     if (!this.#effects.send(lane, tasks)) this.#again = true;
   }
 
-  /** With nothing queued, a free worker takes over half of what waits behind a busy one, the oldest first. */
+  /** With nothing queued, free workers take over half of what waits behind busy ones, the oldest first. */
   #level(): void {
     for (const lane of this.lanes) {
-      if (lane.state !== 'ready' || !lane.accepting || lane.active + lane.unbegun >= lane.capacity) continue;
-      let victim: L | undefined;
-      for (const other of this.lanes) {
-        if (other === lane || other.unbegun === 0) continue;
-        // A task in a worker that has a slot for it is about to begin there.
-        if (other.state === 'ready' && other.active < other.capacity && other.unbegun <= other.capacity - other.active)
-          continue;
-        if (victim === undefined || other.unbegun > victim.unbegun) victim = other;
+      if (lane.state !== 'ready' || !lane.accepting) continue;
+      // Those that had to keep what they have.
+      let passed: Set<L> | undefined;
+      for (;;) {
+        const free = Math.min(lane.capacity - lane.active - lane.unbegun, lane.room);
+        if (free <= 0) break;
+        let victim: L | undefined;
+        let most = 0;
+        for (const other of this.lanes) {
+          const waiting = other === lane || passed?.has(other) === true ? 0 : waitingIn(other);
+          if (waiting <= most) continue;
+          victim = other;
+          most = waiting;
+        }
+        if (victim === undefined) break;
+        // What waits in a worker that is not full was meant for slots, not for a batch.
+        const full = victim.state === 'ready' && victim.active >= victim.capacity;
+        const half = full && most > free ? free + Math.floor((most - free) / 2) : Math.min(free, most);
+        const tasks = victim.takeOldest(Math.min(half, lane.room));
+        if (tasks.length > 0) this.#handOver(lane, tasks);
+        else (passed ??= new Set()).add(victim);
       }
-      if (victim === undefined) return;
-      const tasks = victim.takeOldest(Math.min(Math.ceil(victim.unbegun / 2), lane.room));
-      if (tasks.length > 0) this.#handOver(lane, tasks);
     }
   }
 
@@ -289,4 +307,9 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     const floor = Math.min(maxWorkers, Math.max(minWorkers, minSpareWorkers > 0 ? busy + minSpareWorkers : 0));
     while (this.live < floor) if (this.#start() === undefined) return;
   }
+}
+
+/** How many tasks wait in a lane for others to end; those that it has a slot for are about to begin. */
+function waitingIn(lane: Lane<unknown>): number {
+  return lane.state === 'ready' ? lane.unbegun - Math.max(0, lane.capacity - lane.active) : lane.unbegun;
 }

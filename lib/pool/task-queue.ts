@@ -47,8 +47,12 @@ export class TaskQueue<T extends Queueable> {
   }
 
   take(): T | undefined {
-    const task = this.#top()?.shift();
-    if (task !== undefined) this.#length--;
+    const top = this.#top();
+    const task = top?.shift();
+    if (task === undefined) return undefined;
+    this.#length--;
+    // Dropped now: a bucket of a higher priority would bury it.
+    if (top?.length === 0) this.#top();
     return task;
   }
 

@@ -17,28 +17,30 @@ export interface TaskOwner {
   withdraw(task: Task): boolean;
 }
 
+/** What most tasks have nothing of. */
+export interface TaskExtra {
+  readonly options: TaskOptions | undefined;
+  /** Undefined for a plain call. */
+  readonly special: Special | undefined;
+  /** Some of its arguments are moved or encoded when it is sent, so it can be sent only once. */
+  readonly moves: boolean;
+}
+
 /**
  * One call to be made in a worker. It is in the queue, or in flight to a worker (`runner` set), or ended. Kept small:
  * there may be a million of them.
  */
 export class Task implements FutureSource, Linked {
-  readonly owner: TaskOwner;
   readonly future: Future<unknown>;
   readonly callable: Callable;
   readonly args: unknown[];
   /** Position in the order of submission. */
   readonly order: number;
-  readonly priority: number;
-  /** Undefined for nearly all tasks. */
-  readonly options: TaskOptions | undefined;
+  readonly extra: TaskExtra | undefined;
   readonly epoch: Epoch;
   readonly site: SubmitSite | undefined;
-  /** When it was submitted, in ms on the clock shared with the workers. */
+  /** When it was submitted, in whole microseconds since the pool was made: small integers need no object of their own. */
   readonly submitted: number;
-  /** Undefined for a plain call. */
-  readonly special: Special | undefined;
-  /** Some of its arguments are moved or encoded when it is sent, so it can be sent only once. */
-  readonly moves: boolean;
   attempt = 1;
 
   /** Where it is linked in: the queue's bucket, or the tasks sent ahead to a worker. */
@@ -51,28 +53,38 @@ export class Task implements FutureSource, Linked {
   slot = -1;
 
   constructor(
-    owner: TaskOwner,
     callable: Callable,
     args: unknown[],
     order: number,
-    options: TaskOptions | undefined,
+    extra: TaskExtra | undefined,
     epoch: Epoch,
     site: SubmitSite | undefined,
     submitted: number,
-    special: Special | undefined,
   ) {
-    this.special = special;
-    this.moves = options?.transfer !== undefined || (args.length > 0 && args.some(needsEncoding));
-    this.owner = owner;
     this.callable = callable;
     this.args = args;
     this.order = order;
-    this.priority = options?.priority ?? 0;
-    this.options = options;
+    this.extra = extra;
     this.epoch = epoch;
     this.site = site;
     this.submitted = submitted;
     this.future = createFuture(this);
+  }
+
+  get options(): TaskOptions | undefined {
+    return this.extra?.options;
+  }
+
+  get special(): Special | undefined {
+    return this.extra?.special;
+  }
+
+  get moves(): boolean {
+    return this.extra?.moves === true;
+  }
+
+  get priority(): number {
+    return this.extra?.options?.priority ?? 0;
   }
 
   /** The number that workers claim it by: its order, as a positive 32-bit integer. */
@@ -82,7 +94,9 @@ export class Task implements FutureSource, Linked {
 
   /** Whether it needs a message of its own. */
   get rich(): boolean {
-    return this.moves || this.special !== undefined || this.attempt > 1 || this.options?.timeout !== undefined;
+    const { extra } = this;
+    if (extra === undefined) return this.attempt > 1;
+    return extra.moves || extra.special !== undefined || this.attempt > 1 || extra.options?.timeout !== undefined;
   }
 
   begun(): boolean {
@@ -90,11 +104,25 @@ export class Task implements FutureSource, Linked {
   }
 
   withdraw(): boolean {
-    return this.owner.withdraw(this);
+    return this.callable.owner.withdraw(this);
   }
 
   describe(): TaskDescription {
     const { site } = this;
     return { name: this.callable.name, site: () => site?.lines() ?? '' };
   }
+}
+
+/** What is out of the ordinary about a task; undefined for nearly all. */
+export function extraOf(
+  args: unknown[],
+  options: TaskOptions | undefined,
+  special: Special | undefined,
+): TaskExtra | undefined {
+  let moves = options?.transfer !== undefined;
+  for (const arg of args) {
+    if (moves) break;
+    if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function') moves = needsEncoding(arg);
+  }
+  return moves || options !== undefined || special !== undefined ? { options, special, moves } : undefined;
 }

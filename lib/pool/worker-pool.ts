@@ -23,14 +23,14 @@ import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-optio
 import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
-import { type Special, Task, type TaskOwner } from './task.js';
-import type { Ending, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
+import { extraOf, type Special, Task, type TaskOwner } from './task.js';
+import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;
-/** ms that a thread has to give a sign of life before it counts as blocked. */
-const BLOCKED_AFTER_MS = 50;
+/** ms that a worker has to give a sign of life before it counts as blocked; a busy machine alone must not look like that. */
+const BLOCKED_AFTER_MS = 500;
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
 /** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
@@ -54,6 +54,8 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
   readonly #limits: TaskLimits;
   readonly #workforce: Workforce;
 
+  /** When the pool was made, in ms on the shared clock. */
+  readonly #made = now();
   #nextOrder = 0;
   #submitted = 0;
   #completed = 0;
@@ -64,6 +66,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
   #broken: { message: string; cause: unknown } | undefined;
   #pumpQueued = false;
   #sitesThisTurn = 0;
+  #submitsThisTurn = 0;
 
   protected constructor(
     options: CheckedPoolOptions,
@@ -74,7 +77,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     this.#options = options;
     this.#backend = backend;
     this.#brokenClass = brokenClass;
-    this.#callables = new CallableRegistry((callable) => {
+    this.#callables = new CallableRegistry(this, (callable) => {
       for (const runner of this.#workforce) runner.forget(callable);
     });
     this.#initializer =
@@ -90,7 +93,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
         send: (runner, tasks) => {
           const refused = runner.send(tasks);
           this.#settleAll(refused);
-          return refused.length === 0;
+          return refused.tasks.length === 0;
         },
       },
     );
@@ -256,7 +259,9 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     }
     const order = this.#nextOrder++;
     const epoch = this.#epochs.enter();
-    const task = new Task(this, callable, args, order, options, epoch, this.#site(callable), now(), special);
+    const submitted = Math.round((now() - this.#made) * 1000);
+    const extra = extraOf(args, options, special);
+    const task = new Task(callable, args, order, extra, epoch, this.#site(callable), submitted);
     this.#submitted++;
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
       this.#cancelled++;
@@ -266,10 +271,17 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     }
     const { queue } = this.#scheduler;
     this.#scheduler.add(task);
-    // A lone task goes at once. What is submitted in a row goes together, at the end of the turn.
-    if (queue.length === 1) this.#scheduler.pump(false);
-    else if (queue.length % SUBMITS_PER_PUMP === 0) this.#scheduler.pump();
-    if (queue.length > 0 && !this.#pumpQueued) this.#queuePump();
+    // A lone task goes at once, one for each worker. What is submitted in a row after that goes together, at the end of
+    // the turn: workers may be done with one before the next is submitted, and would get each in a message of its own.
+    this.#submitsThisTurn++;
+    if (
+      queue.length === 1 &&
+      (this.#submitsThisTurn <= this.#scheduler.lanes.length || callable.estimate === undefined)
+    ) {
+      this.#scheduler.pump(false);
+    }
+    if (queue.length > 0 && queue.length % SUBMITS_PER_PUMP === 0) this.#scheduler.pump();
+    if (!this.#pumpQueued) this.#queuePump();
     return task;
   }
 
@@ -297,7 +309,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
 
   #site(callable: Callable): SubmitSite | undefined {
     if (this.#sitesThisTurn >= SITES_PER_TURN && callable.site !== undefined) return callable.site;
-    if (this.#sitesThisTurn++ === 0) this.#queuePump();
+    this.#sitesThisTurn++;
     callable.site = new SubmitSite();
     return callable.site;
   }
@@ -308,6 +320,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     queueMicrotask(() => {
       this.#pumpQueued = false;
       this.#sitesThisTurn = 0;
+      this.#submitsThisTurn = 0;
       this.#pump();
     });
   }
@@ -343,6 +356,9 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
           this.#break('The initializer of the workers failed: mend it, then make a new executor', error);
           runner.terminate();
         },
+        timed: (task, began, ended) => {
+          this.#onTimed(task, began, ended);
+        },
         ended: (runner, endings) => {
           this.#onEnded(runner, endings);
         },
@@ -359,16 +375,17 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     }
   }
 
-  #onEnded(runner: WorkerRunner, endings: Ending[]): void {
-    if (endings.length > 0) this.#deaths = 0;
-    for (const ending of endings) {
-      const { task, began, ended } = ending;
-      const ran = ended - began;
-      task.callable.learn(ran);
-      if (task.special === 'create' && !ending.failed) ending.value = this.#pin(runner, ending.value);
-      this.#runTime.record(ran);
-      this.#waitTime.record(began - task.submitted);
-    }
+  #onTimed(task: Task, began: number, ended: number): void {
+    const ran = ended - began;
+    task.callable.learn(ran);
+    this.#runTime.record(ran);
+    this.#waitTime.record(began - this.#made - task.submitted / 1000);
+  }
+
+  #onEnded(runner: WorkerRunner, endings: Endings): void {
+    const { failed, tasks, values } = endings;
+    if (tasks.length > 0) this.#deaths = 0;
+    if (tasks[0]?.special === 'create' && !failed) values[0] = this.#pin(runner, values[0]);
     // The workers first, then whoever waits for the results: that may take long.
     if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
     this.#pump();
@@ -386,8 +403,9 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     });
   }
 
-  #settleAll(endings: readonly Ending[]): void {
-    for (const { task, failed, value } of endings) {
+  #settleAll({ failed, tasks, values }: Endings): void {
+    for (const [i, task] of tasks.entries()) {
+      const value = values[i];
       if (failed) {
         addSite(value, task.site);
         this.#fail(task, value);
@@ -407,7 +425,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
 
   /** The bookkeeping at the end of a task, before its future tells anybody. */
   #close(task: Task): void {
-    if (task.options !== undefined) this.#limits.release(task);
+    if (task.extra !== undefined) this.#limits.release(task);
     this.#epochs.leave(task.epoch);
     if (!this.#room.empty) this.#room.admit();
     if (this.#closing) this.#endIfDone();

@@ -29,15 +29,12 @@ import type { StreamReader } from './result-stream.js';
 import type { Task } from './task.js';
 import { TaskList } from './task-list.js';
 
-/** A task that has ended, and how. */
-export interface Ending {
-  task: Task;
+/** Tasks that have ended alike: well, or badly. Two arrays and not an object a task: there may be thousands. */
+export interface Endings {
   failed: boolean;
-  /** The value, or what was thrown. */
-  value: unknown;
-  /** When it began and ended, in ms on the shared clock; 0 when it never began. */
-  began: number;
-  ended: number;
+  tasks: Task[];
+  /** Their results, or what they threw. */
+  values: unknown[];
 }
 
 /** What a runner tells the pool. */
@@ -45,8 +42,10 @@ export interface RunnerEvents {
   /** The initializer has ended well. */
   ready(runner: WorkerRunner): void;
   initializerFailed(runner: WorkerRunner, error: unknown): void;
+  /** How long a task that has just ended waited and ran, in ms on the shared clock. */
+  timed(task: Task, began: number, ended: number): void;
   /** Tasks have ended. Their slots are free already. */
-  ended(runner: WorkerRunner, endings: Ending[]): void;
+  ended(runner: WorkerRunner, endings: Endings): void;
   /** A task that is under a time limit has begun. */
   begun(task: Task, at: number): void;
   /** The worker has ended; nothing is in flight to it any more. */
@@ -213,9 +212,9 @@ export class WorkerRunner {
    *
    * @returns those that did not go because something in them cannot be cloned
    */
-  send(tasks: readonly Task[]): Ending[] {
+  send(tasks: readonly Task[]): Endings {
     if (this.#inFlight === this.#resting.size) this.#connection.ref();
-    const refused: Ending[] = [];
+    const refused: Endings = { failed: true, tasks: [], values: [] };
     let batch: unknown[] = [TASKS];
     let inBatch: Task[] = [];
     let callable: Callable | undefined;
@@ -400,7 +399,7 @@ export class WorkerRunner {
     else this.#connection.unref();
   }
 
-  #post(message: unknown[], tasks: readonly Task[], refused: Ending[]): void {
+  #post(message: unknown[], tasks: readonly Task[], refused: Endings): void {
     try {
       this.#connection.post(message, []);
     } catch (cause) {
@@ -417,7 +416,7 @@ export class WorkerRunner {
     }
   }
 
-  #sendRich(task: Task, refused: Ending[]): void {
+  #sendRich(task: Task, refused: Endings): void {
     const { args, options } = task;
     const transfer: unknown[] = [...(options?.transfer ?? [])];
     const values: unknown[] = [];
@@ -452,7 +451,7 @@ export class WorkerRunner {
     if (this.#table === undefined && options?.timeout !== undefined) this.#events.begun(task, 0);
   }
 
-  #refuse(task: Task, cause: unknown, refused: Ending[], values: unknown[] = task.args): void {
+  #refuse(task: Task, cause: unknown, refused: Endings, values: unknown[] = task.args): void {
     const { args, callable, options } = task;
     this.#release(task);
     this.#sent--;
@@ -462,7 +461,8 @@ export class WorkerRunner {
       if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
     }
     error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
-    refused.push({ task, failed: true, value: error, began: 0, ended: 0 });
+    refused.tasks.push(task);
+    refused.values.push(error);
   }
 
   #receive(data: unknown): void {
@@ -476,7 +476,7 @@ export class WorkerRunner {
       case FAILURE: {
         const task = this.#slots[message[1] as number];
         if (task === undefined || task.number !== message[2]) return;
-        this.#end([this.#ending(task, message)]);
+        this.#endOne(task, message);
         break;
       }
       case BEGUN: {
@@ -513,17 +513,19 @@ export class WorkerRunner {
     (task.special as StreamReader).receive(items);
   }
 
-  #ending(task: Task, message: unknown[]): Ending {
+  #endOne(task: Task, message: unknown[]): void {
     const [kind, , , began, ended, value, handler] = message;
-    const ending: Ending = { task, failed: kind === FAILURE, value, began: began as number, ended: ended as number };
+    const endings: Endings = { failed: kind === FAILURE, tasks: [task], values: [value] };
     try {
-      if (kind === FAILURE) ending.value = decodeError(value as WireError);
-      else if (handler !== undefined) ending.value = decodeValue(handler as string, value);
+      if (kind === FAILURE) endings.values[0] = decodeError(value as WireError);
+      else if (handler !== undefined) endings.values[0] = decodeValue(handler as string, value);
     } catch (error) {
-      ending.failed = true;
-      ending.value = error;
+      endings.failed = true;
+      endings.values[0] = error;
     }
-    return ending;
+    this.#release(task);
+    this.#events.timed(task, began as number, ended as number);
+    this.#tell(endings);
   }
 
   #readRing(): void {
@@ -531,23 +533,27 @@ export class WorkerRunner {
     if (table === undefined) return;
     table.lowerBell();
     const count = table.readable;
-    const endings: Ending[] = [];
+    const endings: Endings = { failed: false, tasks: [], values: [] };
     for (let i = 0; i < count; i++) {
       const { slot, value, began, ended } = table.read();
       const task = this.#slots[slot];
-      if (task !== undefined) endings.push({ task, failed: false, value, began, ended });
+      if (task === undefined) continue;
+      this.#release(task);
+      this.#events.timed(task, began, ended);
+      endings.tasks.push(task);
+      endings.values.push(value);
     }
-    this.#end(endings);
+    this.#tell(endings);
   }
 
-  #end(endings: Ending[]): void {
-    let abandoned = false;
-    for (const { task } of endings) {
-      this.#release(task);
-      if (this.#abandoned.size > 0 && this.#abandoned.has(task)) abandoned = true;
-    }
+  #tell(endings: Endings): void {
     this.#noteIdle();
-    this.#events.ended(this, abandoned ? endings.filter(({ task }) => !this.#abandoned.delete(task)) : endings);
+    if (this.#abandoned.size > 0) {
+      const { tasks, values } = endings;
+      endings.values = values.filter((_value, i) => !this.#abandoned.has(tasks[i] as Task));
+      endings.tasks = tasks.filter((task) => !this.#abandoned.delete(task));
+    }
+    this.#events.ended(this, endings);
   }
 
   #exit(death: WorkerDeath): void {

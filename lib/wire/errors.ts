@@ -9,18 +9,22 @@ import { describe } from './unclonable.js';
 type Ref = number;
 type Node =
   | { kind: 'value'; value: unknown }
-  | { kind: 'array'; items: Ref[] }
+  | { kind: 'array'; length: number; entries: [string, Ref][] }
   | { kind: 'object'; entries: [string, Ref][] }
   | {
       kind: 'error';
       /** Names of its classes, from the most derived one up. */
       classes: string[];
-      name: string;
       message: string;
       stack: string | undefined;
       /** Own properties, `cause` and `errors` among them; the flag says whether the property is enumerable. */
       entries: [string, Ref, boolean][];
+      /** What its class gives it, and the class may not be known on the other side: its name and code. */
+      inherited: [string, string | number][];
     };
+
+/** Nodes of one error at most. A getter may give a new object each time, so that there is no end to what can be reached. */
+const MOST_NODES = 1_000_000;
 
 /** Whatever was thrown, ready to be cloned. */
 export interface WireError {
@@ -90,6 +94,10 @@ export function encodeError(thrown: unknown): WireError {
     if (typeof value === 'function' || typeof value === 'symbol') {
       nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
     } else if (typeof value === 'object' && value !== null) {
+      if (ref >= MOST_NODES) {
+        nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
+        return ref;
+      }
       work.push(() => {
         try {
           nodes[ref] = takeApart(value);
@@ -105,12 +113,12 @@ export function encodeError(thrown: unknown): WireError {
 
   const takeApart = (value: object): Node => {
     if (isError(value)) {
+      const stack = read(value, 'stack');
       return {
         kind: 'error',
         classes: classNames(value),
-        name: text(value, 'name'),
-        message: text(value, 'message'),
-        stack: typeof read(value, 'stack') === 'string' ? text(value, 'stack') : undefined,
+        message: text(read(value, 'message')),
+        stack: typeof stack === 'string' ? stack : undefined,
         entries: Object.getOwnPropertyNames(value)
           .filter((key) => key !== 'stack' && key !== 'message')
           .map((key) => [
@@ -118,9 +126,17 @@ export function encodeError(thrown: unknown): WireError {
             refer(read(value, key)),
             Object.getOwnPropertyDescriptor(value, key)?.enumerable === true,
           ]),
+        inherited: ['name', 'code'].flatMap((key) => {
+          const found = Object.hasOwn(value, key) ? undefined : read(value, key);
+          return typeof found === 'string' || typeof found === 'number' ? [[key, found]] : [];
+        }),
       };
     }
-    if (Array.isArray(value)) return { kind: 'array', items: Array.from(value, (item: unknown) => refer(item)) };
+    if (Array.isArray(value)) {
+      // By its keys, because it may be sparse.
+      const keys = Object.keys(value);
+      return { kind: 'array', length: value.length, entries: keys.map((key) => [key, refer(read(value, key))]) };
+    }
     if (Object.prototype.toString.call(value) === '[object Object]') {
       return { kind: 'object', entries: Object.keys(value).map((key) => [key, refer(read(value, key))]) };
     }
@@ -139,44 +155,44 @@ export function decodeError({ nodes }: WireError): unknown {
       case 'value':
         return node.value;
       case 'array':
-        return [];
+        return Object.assign([], { length: node.length });
       case 'object':
         return {};
       case 'error':
-        return revive(node.classes, node.name, node.message);
+        return revive(node);
     }
   });
   nodes.forEach((node, i) => {
     const value = values[i];
-    if (node.kind === 'array') {
-      for (const ref of node.items) (value as unknown[]).push(values[ref]);
-    } else if (node.kind === 'object') {
+    if (node.kind === 'array' || node.kind === 'object') {
       for (const [key, ref] of node.entries) define(value as object, key, values[ref], true);
     } else if (node.kind === 'error') {
       const error = value as Error;
       for (const [key, ref, enumerable] of node.entries) define(error, key, values[ref], enumerable);
-      if (error.name !== node.name) define(error, 'name', node.name, false);
-      if (node.stack !== undefined) define(error, 'stack', node.stack, false);
+      for (const [key, inherited] of node.inherited) {
+        if (read(error, key) !== inherited) define(error, key, inherited, false);
+      }
+      // Never the stack of this place.
+      define(error, 'stack', node.stack ?? `${text(read(error, 'name'))}: ${node.message}`, false);
     }
   });
   return values[0];
 }
 
-function revive(names: string[], name: string, message: string): Error {
-  if (names.includes('DOMException')) return new DOMException(message, name);
-  let found: ErrorClass = Error;
-  for (const candidate of names) {
-    const known = classes.get(candidate);
-    if (known !== undefined) {
-      found = known;
-      break;
-    }
-  }
+function revive({ classes: names, message, inherited }: Extract<Node, { kind: 'error' }>): Error {
+  const found = names.map((name) => classes.get(name)).find((known) => known !== undefined) ?? Error;
   // Made by the built-in class, so that it is an error to the engine, then given the prototype of its own class: a
   // constructor of somebody's own may want arguments that nobody knows here.
   const builtIn = BUILT_IN.filter((known) => found === known || found.prototype instanceof known).at(-1) ?? Error;
-  const error = Reflect.construct(builtIn, builtIn.name === 'AggregateError' ? [[], message] : [message]) as Error;
-  if (Object.getPrototypeOf(error) !== found.prototype) Object.setPrototypeOf(error, found.prototype as object);
+  let error: Error;
+  let prototype: unknown = found.prototype;
+  if (names.includes('DOMException')) {
+    error = new DOMException(message, inherited.find(([key]) => key === 'name')?.[1] as string | undefined);
+    if (!(prototype instanceof DOMException)) prototype = DOMException.prototype;
+  } else {
+    error = Reflect.construct(builtIn, builtIn === (AggregateError as ErrorClass) ? [[], message] : [message]) as Error;
+  }
+  if (Object.getPrototypeOf(error) !== prototype) Object.setPrototypeOf(error, prototype as object);
   if (error.message !== message) define(error, 'message', message, false);
   return error;
 }
@@ -193,7 +209,9 @@ function classNames(error: object): string[] {
   const names: string[] = [];
   for (let at: unknown = Object.getPrototypeOf(error); at !== null; at = Object.getPrototypeOf(at)) {
     const constructor = Object.hasOwn(at as object, 'constructor') ? read(at as object, 'constructor') : undefined;
-    if (typeof constructor === 'function' && constructor !== Object) names.push(constructor.name);
+    if (typeof constructor !== 'function' || constructor === Object) continue;
+    const name = read(constructor, 'name');
+    if (typeof name === 'string') names.push(name);
   }
   return names;
 }
@@ -203,16 +221,15 @@ function read(value: object, key: string): unknown {
   try {
     return (value as Record<string, unknown>)[key];
   } catch (error) {
-    return `[a property that throws: ${String(error)}]`;
+    return `[a property that throws: ${text(error)}]`;
   }
 }
 
-function text(value: object, key: string): string {
-  const found = read(value, key);
+function text(value: unknown): string {
   try {
-    return String(found);
+    return String(value);
   } catch {
-    return describe(found);
+    return describe(value);
   }
 }
 

@@ -9,12 +9,15 @@ export interface Unclonable {
 
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
+/** Parts looked at, at most: a getter may give a new object each time, so that there is no end to them. */
+const MOST_PARTS = 1_000_000;
+
 /** The first part of a value that cannot be cloned; undefined when each part can be by itself. */
 export function findUnclonable(root: unknown, transfer: readonly unknown[] = []): Unclonable | undefined {
   const seen = new Set<unknown>(transfer);
   // A worklist, because values may be nested deeper than the stack.
   const work: { value: unknown; path: string }[] = [{ value: root, path: '' }];
-  for (let item = work.pop(); item !== undefined; item = work.pop()) {
+  for (let item = work.pop(); item !== undefined && seen.size < MOST_PARTS; item = work.pop()) {
     const { value, path } = item;
     if (typeof value === 'function' || typeof value === 'symbol') {
       return { path, what: describe(value), cause: undefined };

@@ -1,0 +1,24 @@
+import { URL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import * as Comlink from 'comlink';
+import nodeEndpoint from 'comlink/dist/umd/node-adapter.js';
+
+const file = new URL('../workers/comlink.js', import.meta.url);
+
+/**
+ * Bare Comlink, the workers taken in turn.
+ * @returns {import('../contenders.js').Pool}
+ */
+export function start({ workers }) {
+  const threads = Array.from({ length: workers }, () => new Worker(file));
+  const remotes = threads.map((thread) => Comlink.wrap(nodeEndpoint(thread)));
+  let turn = 0;
+  return {
+    caller(name) {
+      const functions = remotes.map((remote) => remote[name]);
+      return (...args) => functions[turn++ % workers](...args);
+    },
+    pass: (buffer) => remotes[turn++ % workers].pass(Comlink.transfer(buffer, [buffer])),
+    stop: () => Promise.all(threads.map((thread) => thread.terminate())),
+  };
+}

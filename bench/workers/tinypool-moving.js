@@ -1,0 +1,3 @@
+import { Tinypool } from 'tinypool';
+
+export const pass = ([buffer]) => Tinypool.move(buffer);

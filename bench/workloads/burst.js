@@ -1,0 +1,26 @@
+import { POOLS } from '../contenders.js';
+import { check, many } from '../harness.js';
+
+/** @type {import('../harness.js').Workload} */
+export const workload = {
+  title: 'Burst',
+  what: 'Tasks that add two numbers, all submitted at once: how many a second.',
+  contenders: ['ours', 'ours-source', ...POOLS, 'comlink', 'raw', 'raw-batched'],
+  metrics: { rate: { label: 'tasks/s', unit: '/s', better: 'more' } },
+  rounds: { full: 9, quick: 3 },
+  size: (quick) => ({ count: quick ? 5_000 : 20_000 }),
+
+  sample: (pool, { count }) => many(pool, 'add', count, (i) => [i, 1]),
+
+  measure(milliseconds, sums, { count }) {
+    check(sums.length === count && sums.every((sum, i) => sum === i + 1), 'a sum');
+    return { rate: (count / milliseconds) * 1000 };
+  },
+
+  bars({ times, bestPool }) {
+    return [
+      { text: 'at least 10 times the best pool', value: times('ours', bestPool('rate'), 'rate'), atLeast: 10 },
+      { text: 'at least half of raw batches', value: times('ours', 'raw-batched', 'rate'), atLeast: 0.5 },
+    ];
+  },
+};

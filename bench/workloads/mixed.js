@@ -1,0 +1,66 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import { POOLS } from '../contenders.js';
+import { quantile } from '../statistics.js';
+
+const SHORT = 0.02; // ms
+const LONG = 20; // ms
+
+const isLong = (i) => i % 20 === 10;
+
+/** Notes how long a short task took from its submission to its result. */
+function submit(pool, i, latencies) {
+  const submitted = performance.now();
+  if (isLong(i)) return pool.long(LONG);
+  return pool.short(SHORT).then(() => latencies.push(performance.now() - submitted));
+}
+
+/** @type {import('../harness.js').Workload} */
+export const workload = {
+  title: 'Mixed: 95 % of 20 µs, 5 % of 20 ms',
+  what: 'How long the short tasks take from submission to result, when all are submitted at once (backlog), and when they come evenly at 60 % of what two workers can do (steady). Where a library has priorities, a second row gives the short tasks the higher one.',
+  contenders: ['ours', ...POOLS, 'comlink', 'raw', 'ours-priority', 'poolifier-priority', 'jest-worker-priority'],
+  metrics: {
+    backlog99: { label: 'backlog p99', unit: 'ms', better: 'less' },
+    backlog50: { label: 'backlog p50', unit: 'ms', better: 'less' },
+    steady99: { label: 'steady p99', unit: 'ms', better: 'less' },
+    steady50: { label: 'steady p50', unit: 'ms', better: 'less' },
+  },
+  rounds: { full: 4, quick: 1 },
+  size: (quick) => ({ backlog: quick ? 100 : 500, steady: quick ? 100 : 500 }),
+
+  async sample(pool, { backlog, steady }) {
+    const calls = { short: pool.caller('spin'), long: pool.caller('spinLong') };
+    const latencies = { backlog: [], steady: [] };
+    await Promise.all(Array.from({ length: backlog }, (_, i) => submit(calls, i, latencies.backlog)));
+
+    const gap = (0.95 * SHORT + 0.05 * LONG) / 2 / 0.6;
+    const start = performance.now();
+    const running = [];
+    while (running.length < steady) {
+      while (running.length < steady && start + running.length * gap <= performance.now()) {
+        running.push(submit(calls, running.length, latencies.steady));
+      }
+      await delay(1);
+    }
+    await Promise.all(running);
+    return latencies;
+  },
+
+  measure: (_, { backlog, steady }) => ({
+    backlog99: quantile(backlog, 0.99),
+    backlog50: quantile(backlog, 0.5),
+    steady99: quantile(steady, 0.99),
+    steady50: quantile(steady, 0.5),
+  }),
+
+  bars({ times, bestPool }) {
+    return ['backlog99', 'steady99'].flatMap((metric) =>
+      ['ours', 'ours-priority'].map((id) => ({
+        text: `p99 of the short tasks at most half of the best pool’s (${metric.slice(0, -2)}${id === 'ours' ? '' : ', with priorities on our side'})`,
+        value: 1 / times(id, bestPool(metric), metric),
+        atMost: 0.5,
+      })),
+    );
+  },
+};
