@@ -13,7 +13,8 @@ export interface CallableName {
   readonly name: string;
 }
 
-type AnyFunction = (...args: never[]) => unknown;
+/** Any function, whatever its arguments. */
+export type AnyFunction = (...args: never[]) => unknown;
 
 /** The name that `task` or `tasksFrom` gave to a function; undefined for a plain function. */
 export function nameOf(callable: object): CallableName | undefined {

@@ -7,7 +7,7 @@ import * as Comlink from 'comlink';
 import { platformHandlers } from '#handlers';
 import type { RemoteObject } from './executor.js';
 import { decodeError, encodeError, type WireError } from './wire/errors.js';
-import { GuardedEndpoint, type PortLike } from './wire/guarded-endpoint.js';
+import { ExposedEndpoint, GuardedEndpoint, type PortLike } from './wire/guarded-endpoint.js';
 import { commonHandlers } from './wire/handlers.js';
 import type { GuestApi } from './wire/protocol.js';
 import { atTaskEnd, collectDisposers } from './wire/scope.js';
@@ -46,11 +46,8 @@ export interface TransferHandler<T, S> {
  * });
  * ```
  */
-export const transferHandlers = Comlink.transferHandlers as unknown as Map<
-  string,
-  TransferHandler<never, unknown> | TransferHandler<unknown, never>
->;
-const handlers = transferHandlers as unknown as Map<string, TransferHandler<unknown, unknown>>;
+export const transferHandlers = Comlink.transferHandlers as unknown as Map<string, TransferHandler<unknown, unknown>>;
+const handlers = transferHandlers;
 
 const transfers = new WeakMap<object, unknown[]>();
 
@@ -118,8 +115,13 @@ export interface WireValue {
 export function needsEncoding(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   for (const [name, handler] of handlers) {
-    // 'throw' marks what was thrown in Comlink's own answers; no value of a user is one.
-    if (name !== 'throw' && handler.canHandle(value)) return true;
+    try {
+      // 'throw' marks what was thrown in Comlink's own answers; no value of a user is one.
+      if (name !== 'throw' && handler.canHandle(value)) return true;
+    } catch {
+      // A value that cannot even be asked, such as a revoked proxy: it is refused when it is encoded.
+      return true;
+    }
   }
   return transfers.has(value);
 }
@@ -127,13 +129,24 @@ export function needsEncoding(value: unknown): boolean {
 /** Encodes a value that needs more than cloning; undefined for all others, which is nearly all. */
 export function encodeValue(value: unknown): WireValue | undefined {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
+  let chosen: string | undefined;
   for (const [name, handler] of handlers) {
-    if (name === 'throw' || !handler.canHandle(value)) continue;
-    const [encoded, moved] = handler.serialize(value);
-    return { value: encoded, handler: name, transfer: moved };
+    if (name === 'throw' || (chosen !== undefined && own.has(name)) || !handler.canHandle(value)) continue;
+    chosen = name;
+    // A handler of the user's goes before those of this package, which may be for a base class.
+    if (!own.has(name)) break;
+  }
+  if (chosen !== undefined) {
+    const [encoded, moved] = (handlers.get(chosen) as TransferHandler<unknown, unknown>).serialize(value);
+    return { value: encoded, handler: chosen, transfer: moved };
   }
   const list = transfers.get(value);
-  return list === undefined ? undefined : { value, handler: undefined, transfer: list };
+  if (list === undefined) return undefined;
+  for (const entry of list) {
+    // A buffer that is gone already would be posted, and could not be read on the other side. Only a view of it tells.
+    if (entry instanceof ArrayBuffer && entry.byteLength === 0) new Uint8Array(entry);
+  }
+  return { value, handler: undefined, transfer: list };
 }
 
 /**
@@ -153,9 +166,8 @@ export function decodeValue(name: string, encoded: unknown, disposers?: (() => v
 
 /** Exposes an object of this side on a port of its own. @returns the other end */
 export function exposeObject(object: object): unknown {
-  const { port1, port2 } = new MessageChannel();
-  Comlink.expose(object, port1 as never);
-  (port1 as unknown as PortLike).unref?.();
+  const { port1, port2 } = new MessageChannel() as unknown as { port1: PortLike; port2: PortLike };
+  Comlink.expose(object, new ExposedEndpoint(port1, throwOver) as never);
   return port2;
 }
 
@@ -177,9 +189,21 @@ export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObje
       // Not a promise, although Comlink's proxies answer to everything.
       if (key === 'then') return undefined;
       if (key === 'release' || key === Symbol.dispose) return release;
-      return (target as unknown as Record<PropertyKey, unknown>)[key];
+      return readRemote(target, key);
     },
   }) as unknown as RemoteObject<T>;
+}
+
+/** Symbols that mean something to Comlink. */
+const COMLINK_SYMBOLS: readonly PropertyKey[] = [Comlink.createEndpoint, Comlink.finalizer];
+
+/**
+ * A property of a Comlink proxy. Symbols are no names on the other side; what asks for one (`console.log`, an assertion)
+ * would make a call of it whose rejection nobody handles.
+ */
+function readRemote(target: object, key: PropertyKey): unknown {
+  if (typeof key === 'symbol' && !COMLINK_SYMBOLS.includes(key)) return undefined;
+  return (target as Record<PropertyKey, unknown>)[key];
 }
 
 /** Comlink's handler of what was thrown; its `canHandle` knows the mark. */
@@ -218,18 +242,29 @@ handlers.set('proxy', {
       endpoint.release();
     });
     return new Proxy(remote, {
+      apply(target, self, args) {
+        const answer: unknown = Reflect.apply(target as unknown as () => unknown, self, args);
+        // A timer that outlives its task goes on reporting: no reason to end the worker by an unhandled rejection.
+        if (endpoint.over && answer instanceof Promise) answer.catch(() => undefined);
+        return answer;
+      },
       get(target, key) {
         if (key === Comlink.releaseProxy) {
           return () => {
             endpoint.abandon();
           };
         }
-        return (target as unknown as Record<PropertyKey, unknown>)[key];
+        return readRemote(target, key);
       },
     });
   },
 });
 
+/** The names of the handlers that users did not add. */
+const own = new Set(['proxy']);
+
 for (const [name, handler] of [...commonHandlers, ...platformHandlers]) {
-  if (!handlers.has(name)) handlers.set(name, handler);
+  if (handlers.has(name)) continue;
+  own.add(name);
+  handlers.set(name, handler);
 }

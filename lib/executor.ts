@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-explicit-any -- `any[]` lets parameters without types be inferred, `unknown[]` does not */
 import type { Future } from './future.js';
 import { createMapResult, type MapOptions, type MapResult } from './map-result.js';
 import { checkCount, checkDuration, checkSignal, readOptions } from './options.js';
@@ -76,8 +77,14 @@ export interface ShutdownOptions {
   cancelFutures?: boolean | undefined;
 }
 
+/** Something that `map` reads items from. */
+export type Input<T = unknown> = Iterable<T> | AsyncIterable<T>;
+
+/** The items of several inputs, side by side. */
+export type ItemsOf<I extends readonly Input[]> = { [K in keyof I]: I[K] extends Input<infer T> ? T : never };
+
 /** The arguments of a callable, each from an iterable of its own; what `map` takes. */
-export type IterablesOf<A extends readonly unknown[]> = { [K in keyof A]: Iterable<A[K]> | AsyncIterable<A[K]> };
+export type IterablesOf<A extends readonly unknown[]> = { [K in keyof A]: Input<A[K]> };
 
 /** What a callable that is a generator yields. */
 export type YieldOf<R> =
@@ -103,14 +110,19 @@ export type RemoteObject<T> = {
 /** `submit`, `map` and `stream` under the options given to {@link Executor.with}. */
 export interface BoundExecutor {
   /** As {@link Executor.submit}, under the options. */
-  submit<A extends unknown[], R>(callable: (...args: A) => R, ...args: A): Future<Awaited<R>>;
+  submit<A extends any[], R>(callable: (...args: A) => R, ...args: A): Future<Awaited<R>>;
   /** As {@link Executor.map}, under the options. */
-  map<A extends unknown[], R>(
+  map<A extends any[], R>(
     callable: (...args: A) => R,
     ...iterables: [...IterablesOf<A>] | [...IterablesOf<A>, MapOptions]
   ): MapResult<Awaited<R>>;
+  /** The same, for callables whose parameters follow from the iterables. */
+  map<I extends [Input, ...Input[]], R>(
+    callable: (...args: ItemsOf<I>) => R,
+    ...iterables: [...I, MapOptions]
+  ): MapResult<Awaited<R>>;
   /** As {@link Executor.stream}, under the options. */
-  stream<A extends unknown[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>>;
+  stream<A extends any[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>>;
 }
 
 /**
@@ -139,7 +151,7 @@ export abstract class Executor implements AsyncDisposable {
    * console.log(await executor.submit((a: number, b: number) => a ** b, 2, 10)); // 1024
    * ```
    */
-  submit<A extends unknown[], R>(callable: (...args: A) => R, ...args: A): Future<Awaited<R>> {
+  submit<A extends any[], R>(callable: (...args: A) => R, ...args: A): Future<Awaited<R>> {
     return this.submitTask(callable, args, undefined) as Future<Awaited<R>>;
   }
 
@@ -159,11 +171,17 @@ export abstract class Executor implements AsyncDisposable {
    * console.log(await executor.map((x: number) => x * x, [1, 2, 3])); // [ 1, 4, 9 ]
    * ```
    */
-  map<A extends unknown[], R>(
+  map<A extends any[], R>(
     callable: (...args: A) => R,
     ...iterables: [...IterablesOf<A>] | [...IterablesOf<A>, MapOptions]
-  ): MapResult<Awaited<R>> {
-    return this.#map(NO_OPTIONS, callable, iterables) as MapResult<Awaited<R>>;
+  ): MapResult<Awaited<R>>;
+  /** The same, for callables whose parameters follow from the iterables. */
+  map<I extends [Input, ...Input[]], R>(
+    callable: (...args: ItemsOf<I>) => R,
+    ...iterables: [...I, MapOptions]
+  ): MapResult<Awaited<R>>;
+  map(callable: (...args: never[]) => unknown, ...iterables: unknown[]): MapResult<never> {
+    return this.#map(NO_OPTIONS, callable, iterables) as MapResult<never>;
   }
 
   /**
@@ -184,7 +202,7 @@ export abstract class Executor implements AsyncDisposable {
     const checked = checkTaskOptions(options);
     return {
       submit: (callable, ...args) => this.submitTask(callable, args, checked) as Future<never>,
-      map: (callable, ...iterables) => this.#map(checked, callable, iterables) as MapResult<never>,
+      map: (callable: unknown, ...iterables: unknown[]) => this.#map(checked, callable, iterables) as MapResult<never>,
       stream: (callable, ...args) => this.streamTask(callable, args, checked) as AsyncIterableIterator<never>,
     };
   }
@@ -205,7 +223,7 @@ export abstract class Executor implements AsyncDisposable {
    * for await (const i of executor.stream(count, 3)) console.log(i); // 0 1 2
    * ```
    */
-  stream<A extends unknown[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>> {
+  stream<A extends any[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>> {
     return this.streamTask(callable, args, undefined) as AsyncIterableIterator<YieldOf<R>>;
   }
 

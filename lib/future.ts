@@ -287,6 +287,7 @@ export class Future<T> implements PromiseLike<T> {
     return `Future { ${this.#stateName()} }`;
   }
 
+  /** What `Object.prototype.toString` shows. */
   get [Symbol.toStringTag](): string {
     return 'Future';
   }

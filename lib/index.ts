@@ -6,6 +6,8 @@ export {
   Executor,
   type ExecutorStats,
   type Histogram,
+  type Input,
+  type ItemsOf,
   type IterablesOf,
   type RemoteObject,
   type ShutdownOptions,
@@ -16,7 +18,7 @@ export {
 export { Future, type FutureResolvers } from './future.js';
 export type { MapOptions, MapProgress, MapResult } from './map-result.js';
 export { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, wait, type WaitOptions, type WaitResult } from './wait.js';
-export { task, tasksFrom, type TasksOf } from './callable.js';
+export { type AnyFunction, task, tasksFrom, type TasksOf } from './callable.js';
 export { proxy, transfer, type TransferHandler, transferHandlers } from './comlink.js';
 export { ThreadPoolExecutor, type ThreadPoolExecutorOptions } from './thread.js';
 export type { PoolOptions, PoolSize } from './pool/pool-options.js';

@@ -1,5 +1,3 @@
-import { describe } from './wire/unclonable.js';
-
 /** Where a failed task came from, for a report about it. */
 export interface TaskDescription {
   name: string;
@@ -37,9 +35,12 @@ export class LostFailures {
 }
 
 function describeError(error: unknown): string {
-  try {
-    return String(error);
-  } catch {
-    return describe(error);
+  for (const describe of [String, (value: unknown) => Object.prototype.toString.call(value)]) {
+    try {
+      return describe(error);
+    } catch {
+      // A revoked proxy has not even a tag.
+    }
   }
+  return 'an object that cannot be described';
 }

@@ -36,6 +36,7 @@ export interface MapResult<R> extends AsyncIterableIterator<R>, PromiseLike<R[]>
   next(): Promise<IteratorResult<R, undefined>>;
   /** Ends the mapping: cancels what no worker has begun, and closes the input. */
   return(): Promise<IteratorResult<R, undefined>>;
+  /** Itself: a mapping is read once. */
   [Symbol.asyncIterator](): MapResult<R>;
 }
 

@@ -54,3 +54,18 @@ export function show(value: unknown): string {
       return String(value);
   }
 }
+
+/** Any value as text, without its contents. Never throws. */
+export function describe(value: unknown): string {
+  try {
+    if (typeof value === 'function') {
+      // Its own name, because to ask a Comlink proxy for one is a call.
+      const name: unknown = Object.getOwnPropertyDescriptor(value, 'name')?.value;
+      return typeof name === 'string' && name !== '' ? `the function ${name}` : 'a function';
+    }
+    if (typeof value === 'symbol') return value.toString();
+    return `an object of class ${Object.prototype.toString.call(value).slice(8, -1)}`;
+  } catch {
+    return 'an object that cannot be described';
+  }
+}

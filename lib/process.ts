@@ -2,7 +2,7 @@ import { BrokenProcessPool } from './errors.js';
 import { parallelism } from './node/host.js';
 import { processBackend, type ProcessOptions } from './node/process-host.js';
 import { show } from './options.js';
-import { checkPoolOptions, type PoolOptions } from './pool/pool-options.js';
+import { checkPoolOptions, poolArguments, type PoolOptions } from './pool/pool-options.js';
 import { WorkerPoolExecutor } from './pool/worker-pool.js';
 
 export type { ProcessOptions } from './node/process-host.js';
@@ -40,8 +40,7 @@ export class ProcessPoolExecutor extends WorkerPoolExecutor {
    * @throws RangeError or TypeError when an option is nonsense; the message names it
    */
   constructor(maxWorkers?: number | ProcessPoolExecutorOptions, options?: ProcessPoolExecutorOptions) {
-    const given = typeof maxWorkers === 'object' ? { ...maxWorkers } : { ...options };
-    if (typeof maxWorkers !== 'object' && maxWorkers !== undefined) given.maxWorkers = maxWorkers;
+    const given = poolArguments(maxWorkers, options, 'ProcessPoolExecutor');
     const { worker, workerOptions } = given;
     if (worker !== undefined && typeof worker !== 'string' && !(worker instanceof URL)) {
       throw new TypeError(`'worker' must be a URL or a path: received ${show(worker)}`);

@@ -1,7 +1,7 @@
 import { parallelism, threadBackend } from '#host';
 import { BrokenThreadPool } from './errors.js';
 import { show } from './options.js';
-import { checkPoolOptions, type PoolOptions } from './pool/pool-options.js';
+import { checkPoolOptions, poolArguments, type PoolOptions } from './pool/pool-options.js';
 import { WorkerPoolExecutor } from './pool/worker-pool.js';
 
 /** Options of a {@link ThreadPoolExecutor}. */
@@ -40,8 +40,7 @@ export class ThreadPoolExecutor extends WorkerPoolExecutor {
    * @throws RangeError or TypeError when an option is nonsense; the message names it
    */
   constructor(maxWorkers?: number | ThreadPoolExecutorOptions, options?: ThreadPoolExecutorOptions) {
-    const given = typeof maxWorkers === 'object' ? { ...maxWorkers } : { ...options };
-    if (typeof maxWorkers !== 'object' && maxWorkers !== undefined) given.maxWorkers = maxWorkers;
+    const given = poolArguments(maxWorkers, options, 'ThreadPoolExecutor');
     const { worker, workerOptions } = given;
     if (
       worker !== undefined &&

@@ -41,6 +41,7 @@ function makeWorker(source: WorkerSource | undefined, name: string, options: obj
 class WebWorkerConnection implements Connection {
   readonly endpoint: Endpoint;
   readonly guestPort: unknown;
+  readonly sent = undefined;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #events: ConnectionEvents;

@@ -12,7 +12,9 @@ export interface CurrentTask {
 
 /** The task whose function is being called, as the runner keeps it: written for every task, read for few. */
 export interface Current {
+  /** What the host knows this sending of the task by. */
   number: number;
+  id: number;
   attempt: number;
   worker: string;
   /** Gives the task's signal, made when first asked for. */
@@ -45,6 +47,6 @@ export function currentTask(): CurrentTask {
   if (current === undefined) {
     throw new Error('currentTask() is for tasks in a worker, before their first await: no task is beginning here');
   }
-  const { number, worker, attempt } = current;
-  return { id: number, worker, signal: current.signal(number), attempt };
+  const { number, id, worker, attempt } = current;
+  return { id, worker, signal: current.signal(number), attempt };
 }

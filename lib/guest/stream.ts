@@ -1,4 +1,4 @@
-import { encodeValue } from '../comlink.js';
+import { encodeValue, type WireValue } from '../comlink.js';
 import { ITEMS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { GuestPort } from './task-runner.js';
@@ -19,11 +19,14 @@ export class GuestStream {
   readonly #within: <T>(step: () => T) => T;
   #items: unknown[] = [];
   #handled: [number, string][] = [];
-  #transfer: unknown[] = [];
+  /** What of an item is moved, by its position. */
+  #moved: [number, readonly unknown[]][] = [];
   /** Items that the reader still wants; the first one it wants from the start. */
   #credit = 1;
   #sent: unknown[] = [];
   #returning = false;
+  /** An item could not be sent. */
+  #refused = false;
   #wake: (() => void) | undefined;
 
   constructor(
@@ -60,6 +63,7 @@ export class GuestStream {
     try {
       return await this.#run();
     } catch (error) {
+      if (this.#refused) await this.#returnAfter(error);
       this.#flush();
       throw error;
     }
@@ -73,25 +77,27 @@ export class GuestStream {
         if (this.#returning) return await this.#return();
       }
       const step = this.#next();
-      const result: IteratorResult<unknown, unknown> = step instanceof Promise ? await this.#waitFor(step) : step;
+      const result: IteratorResult<unknown, unknown> = isThenable(step) ? await this.#waitFor(step) : step;
+      const value: unknown = result.value;
       if (result.done === true) {
         this.#flush();
-        return result.value;
+        return value;
       }
       this.#credit--;
-      this.#push(result.value);
+      // As in `for await`: a promise that a sync generator yields is waited for.
+      this.#push(isThenable(value) ? await this.#waitFor(value) : value);
     }
   }
 
-  #next(): IteratorResult<unknown> | Promise<IteratorResult<unknown>> {
+  #next(): IteratorResult<unknown> | PromiseLike<IteratorResult<unknown>> {
     const sent = this.#sent;
     return this.#within(() => (sent.length > 0 ? this.#generator.next(sent.shift()) : this.#generator.next()));
   }
 
   /** What has been yielded goes while the generator waits; it does not wait for more. */
-  async #waitFor(step: Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> {
+  async #waitFor<T>(step: PromiseLike<T>): Promise<T> {
     let settled = false;
-    const watched = step.finally(() => {
+    const watched = Promise.resolve(step).finally(() => {
       settled = true;
     });
     // A generator that yields without waiting for anything settles within a few microtasks: those go together.
@@ -105,6 +111,15 @@ export class GuestStream {
     return result?.value;
   }
 
+  /** The generator has not failed itself, so it does not know yet. What its `finally` throws counts less than the reason. */
+  async #returnAfter(reason: unknown): Promise<void> {
+    try {
+      await this.#return();
+    } catch {
+      throw reason;
+    }
+  }
+
   #woken(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = () => {
@@ -115,42 +130,55 @@ export class GuestStream {
   }
 
   #push(value: unknown): void {
-    const wire = encodeValue(value);
+    let wire: WireValue | undefined;
+    try {
+      wire = encodeValue(value);
+    } catch (error) {
+      this.#refused = true;
+      throw error;
+    }
     if (wire === undefined) {
       this.#items.push(value);
       return;
     }
     if (wire.handler !== undefined) this.#handled.push([this.#items.length, wire.handler]);
+    if (wire.transfer.length > 0) this.#moved.push([this.#items.length, wire.transfer]);
     this.#items.push(wire.value);
-    this.#transfer.push(...wire.transfer);
   }
 
   #flush(): void {
     const items = this.#items;
     if (items.length === 0) return;
     const handled = this.#handled;
-    const transfer = this.#transfer;
+    const moved = this.#moved;
     this.#items = [];
     this.#handled = [];
-    this.#transfer = [];
+    this.#moved = [];
     try {
+      const transfer = moved.flatMap(([, list]) => list);
       this.#port.postMessage([ITEMS, this.#slot, this.#number, items, handled], transfer);
     } catch (cause) {
-      this.#flushSingly(items, handled, transfer, cause);
+      this.#flushSingly(items, handled, moved, cause);
     }
   }
 
   /** One item cannot be cloned: those before it go, and it ends the stream at its place. */
-  #flushSingly(items: unknown[], handled: [number, string][], transfer: unknown[], cause: unknown): void {
+  #flushSingly(items: unknown[], handled: [number, string][], moved: [number, readonly unknown[]][], cause: unknown) {
     items.forEach((item, i) => {
-      const mine = handled.filter(([position]) => position === i).map(([, name]): [number, string] => [0, name]);
+      const handlers = handled.filter(([position]) => position === i).map(([, name]): [number, string] => [0, name]);
+      const transfer = moved.find(([position]) => position === i)?.[1] ?? [];
       try {
-        this.#port.postMessage([ITEMS, this.#slot, this.#number, [item], mine], transfer);
+        this.#port.postMessage([ITEMS, this.#slot, this.#number, [item], handlers], transfer);
       } catch {
+        this.#refused = true;
         throw cloneError(`Item of the stream ${this.#name}`, findUnclonable(item, transfer), cause);
       }
     });
   }
+}
+
+function isThenable<T>(value: unknown): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** The generator that a callable has returned. @throws TypeError when it is none */

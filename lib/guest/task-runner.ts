@@ -14,6 +14,7 @@ import {
   FAILURE,
   FORGET,
   INITIALIZER_FAILED,
+  LOADING,
   PING,
   PONG,
   READY,
@@ -23,6 +24,7 @@ import {
   type RichDetails,
   type ServeConfig,
   TASKS,
+  WITH_ID,
 } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
@@ -30,6 +32,11 @@ import { setCurrent } from './current-task.js';
 import { generatorOf, GuestStream } from './stream.js';
 
 type Call = (...args: unknown[]) => unknown;
+
+/** What is out of the ordinary about a task. */
+type Meta = Pick<RichDetails, 'id' | 'attempt' | 'how'>;
+
+const sentAgain = (id: unknown): Meta => ({ id: id as number, attempt: 1, how: 'call' });
 
 /** The port to the host, seen from a guest. */
 export interface GuestPort {
@@ -63,6 +70,8 @@ export class TaskRunner {
   #at = 0;
   #left = 0;
   #argc = 0;
+  /** 1 when each entry holds the task's id. */
+  #withId: 0 | 1 = 0;
   #callable: GuestCallable | undefined;
 
   constructor(port: GuestPort, config: ServeConfig, exposed: object) {
@@ -72,6 +81,7 @@ export class TaskRunner {
     this.#exposed = exposed;
     this.#current = {
       number: 0,
+      id: 0,
       attempt: 1,
       worker: config.worker,
       signal: (number) => this.#signalOf(number),
@@ -117,6 +127,7 @@ export class TaskRunner {
         break;
       case ABORT:
         this.#signals.get(message[1] as number)?.abort(message[2]);
+        this.#forget(message[1] as number);
         break;
       case CREDIT:
         this.#streams.get(message[1] as number)?.addCredit(message[2] as number, message.slice(3));
@@ -142,11 +153,23 @@ export class TaskRunner {
       const number = batch[at] as number;
       const slot = batch[at + 1] as number;
       this.#left--;
-      this.#at = at + 2 + this.#argc;
+      const argc = this.#argc;
+      const values = at + 2 + this.#withId;
+      this.#at = values + argc;
       if (this.#table?.claim(slot, number) === false) continue;
       const callable = this.#callable as GuestCallable;
       if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
-      else this.#start(callable, batch, at + 2, this.#argc, slot, number, this.#clock, 1);
+      else
+        this.#start(
+          callable,
+          batch,
+          values,
+          argc,
+          slot,
+          number,
+          this.#clock,
+          this.#withId === 1 ? sentAgain(batch[at + 2]) : undefined,
+        );
     }
     this.#looping = false;
   }
@@ -167,12 +190,15 @@ export class TaskRunner {
         this.#left = 1;
         // The details and the arguments follow the number and the slot.
         this.#argc = 2;
+        this.#withId = 0;
         return true;
       }
       this.#at = 1;
     }
     this.#callable = this.#callables.get(this.#batch[this.#at] as number);
-    this.#argc = this.#batch[this.#at + 1] as number;
+    const shape = this.#batch[this.#at + 1] as number;
+    this.#withId = shape >= WITH_ID ? 1 : 0;
+    this.#argc = shape % WITH_ID;
     this.#left = this.#batch[this.#at + 2] as number;
     this.#at += 3;
     return true;
@@ -180,8 +206,23 @@ export class TaskRunner {
 
   #startRich(message: unknown[], slot: number, number: number, callable: GuestCallable, began: number): void {
     const details = message[4] as RichDetails;
-    const args = message[5] as unknown[];
     if (details.tellBegin) this.#port.postMessage([BEGUN, slot, number, began]);
+    // The arguments after the module: it may have added the handlers that decode them.
+    const decode = () => {
+      this.#decode(message[5] as unknown[], details, slot, number, callable, began);
+    };
+    if (callable.call === undefined) this.#load(callable, slot, number, began, decode);
+    else decode();
+  }
+
+  #decode(
+    args: unknown[],
+    details: RichDetails,
+    slot: number,
+    number: number,
+    callable: GuestCallable,
+    began: number,
+  ): void {
     // What an object was constructed with lives as long as the object; else as long as the task.
     const disposers: (() => void)[] = [];
     try {
@@ -193,7 +234,7 @@ export class TaskRunner {
       return;
     }
     if (disposers.length > 0) this.#disposers.set(number, disposers);
-    this.#start(callable, args, 0, args.length, slot, number, began, details.attempt, details.how);
+    this.#start(callable, args, 0, args.length, slot, number, began, details);
   }
 
   /** Calls a function in the way that the host asked for. */
@@ -226,17 +267,21 @@ export class TaskRunner {
     slot: number,
     number: number,
     began: number,
-    attempt: number,
-    how: RichDetails['how'] = 'call',
+    meta?: Meta,
   ): void {
     const { call } = callable;
     if (call === undefined) {
-      this.#load(callable, values.slice(first, first + argc), slot, number, began, attempt, how);
+      const args = values.slice(first, first + argc);
+      this.#load(callable, slot, number, began, () => {
+        this.#start(callable, args, 0, argc, slot, number, began, meta);
+      });
       return;
     }
     const current = this.#current;
     current.number = number;
-    current.attempt = attempt;
+    current.id = meta?.id ?? number;
+    current.attempt = meta?.attempt ?? 1;
+    const how = meta?.how ?? 'call';
     setCurrent(current);
     let result: unknown;
     let pending: Promise<unknown> | undefined;
@@ -283,15 +328,8 @@ export class TaskRunner {
     );
   }
 
-  #load(
-    callable: GuestCallable,
-    args: unknown[],
-    slot: number,
-    number: number,
-    began: number,
-    attempt: number,
-    how: RichDetails['how'],
-  ): void {
+  /** Finds the function of a task that has been claimed, then goes on with it. */
+  #load(callable: GuestCallable, slot: number, number: number, began: number, goOn: () => void): void {
     let loaded: unknown;
     try {
       loaded = callable.load();
@@ -300,14 +338,16 @@ export class TaskRunner {
       return;
     }
     if (!(loaded instanceof Promise)) {
-      this.#start(callable, args, 0, args.length, slot, number, began, attempt, how);
+      goOn();
       return;
     }
     this.#active++;
+    this.#port.postMessage([LOADING, slot, number, true]);
     loaded.then(
       () => {
         this.#active--;
-        this.#start(callable, args, 0, args.length, slot, number, began, attempt, how);
+        this.#port.postMessage([LOADING, slot, number, false]);
+        goOn();
         this.#loop();
       },
       (error: unknown) => {

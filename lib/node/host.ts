@@ -74,6 +74,7 @@ function toFile(source: string | URL): string | URL {
 class ThreadConnection implements Connection {
   readonly endpoint: Endpoint;
   readonly guestPort: unknown;
+  readonly sent = undefined;
   readonly #worker: Worker;
   readonly #port: MessageChannel['port1'];
   readonly #events: ConnectionEvents;

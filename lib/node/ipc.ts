@@ -22,6 +22,8 @@ export const TASK_PORT = 1;
 const CLOSED = 2;
 /** What a child threw that nobody caught. */
 export const STRAY_ERROR = 3;
+/** How many messages of the task port a child has read, at its end. */
+export const READ_COUNT = 4;
 
 /** An operating-system handle that goes with a message. */
 export type Handle = import('node:child_process').SendHandle;
@@ -54,7 +56,7 @@ export class IpcMultiplexer {
   /** @param side - 0 or 1, so that both sides never number a port alike */
   constructor(channel: Channel, side: 0 | 1) {
     this.#channel = channel;
-    this.#nextId = 4 + side;
+    this.#nextId = 6 + side;
     this.#ports.set(CLOSED, (id) => {
       this.#bridged.get(id as number)?.close();
       this.#bridged.delete(id as number);

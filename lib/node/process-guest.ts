@@ -1,9 +1,32 @@
-import { Server, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
-import { COMLINK, type Handle, IpcMultiplexer, STRAY_ERROR, TASK_PORT } from './ipc.js';
+import { atTaskEnd } from '../wire/scope.js';
+import { closeServed } from './served-socket.js';
+import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT } from './ipc.js';
+import { WORKER_MARK } from './worker-mark.js';
+
+/** How many messages of the task port were read. */
+let read = 0;
+
+if (process.env[WORKER_MARK] !== undefined) {
+  // Not for processes that this one may start.
+  delete process.env[WORKER_MARK];
+  // From the start on: the file of a worker of one's own may throw before it serves.
+  process.on('uncaughtExceptionMonitor', (error) => {
+    tellHost(STRAY_ERROR, encodeError(error));
+  });
+  // Tasks that were sent and not read are none that a dying process has begun.
+  process.on('exit', () => {
+    tellHost(READ_COUNT, read);
+  });
+}
+
+function tellHost(port: number, data: unknown): void {
+  if (process.connected) process.send?.([port, data], undefined, {}, () => undefined);
+}
 
 /**
  * The guest's side of the channel to the parent process. The child ends when the channel does: a parent that died, however
@@ -45,22 +68,22 @@ export class ParentChannel {
     process.on('disconnect', () => {
       process.exit();
     });
-    process.on('uncaughtExceptionMonitor', (error) => {
-      ipc.post(STRAY_ERROR, encodeError(error));
-    });
-    const handles: TransferHandler<Socket | Server, WireHandle> = {
+    const handles: TransferHandler<unknown, WireHandle> = {
       canHandle: () => false,
       serialize: () => {
         throw new Error('Handles are sent by the host');
       },
       deserialize: openHandle,
     };
-    transferHandlers.set('handle', handles as never);
+    transferHandlers.set('handle', handles);
     watchParent();
   }
 
   connect(receive: (message: unknown) => void): GuestPort {
-    this.#ipc.listen(TASK_PORT, receive);
+    this.#ipc.listen(TASK_PORT, (message) => {
+      read++;
+      receive(message);
+    });
     return {
       postMessage: (message, transfer) => {
         this.#ipc.post(TASK_PORT, message, transfer);
@@ -74,12 +97,21 @@ interface WireHandle {
   placeholder: { handle: Handle | undefined };
   head?: Uint8Array | null;
   allowHalfOpen?: boolean;
+  served?: boolean;
 }
 
 /** The socket or server that came with a task. */
-function openHandle({ placeholder: { handle }, head, allowHalfOpen }: WireHandle): Socket | Server {
-  if (handle instanceof Server) return handle;
-  if (!(handle instanceof Socket)) throw new Error('The socket was closed before it reached the process');
+function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: WireHandle): unknown {
+  if (handle === undefined) throw new Error('The socket was closed before it reached the process');
+  // A server, or the bare handle of an address to listen on.
+  if (!(handle instanceof Socket)) return handle;
+  if (served === true) {
+    // A peer that resets its connection ends this connection, not this process.
+    handle.on('error', () => undefined);
+    atTaskEnd(() => {
+      closeServed(handle);
+    });
+  }
   handle.allowHalfOpen = allowHalfOpen === true;
   if (head) handle.unshift(head);
   return handle;

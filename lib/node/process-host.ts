@@ -4,7 +4,17 @@ import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import { decodeError, type WireError } from '../wire/errors.js';
-import { COMLINK, type Handle, type HandlePlaceholder, IpcMultiplexer, STRAY_ERROR, TASK_PORT } from './ipc.js';
+import { ServedSocket } from './served-socket.js';
+import {
+  COMLINK,
+  type Handle,
+  type HandlePlaceholder,
+  IpcMultiplexer,
+  READ_COUNT,
+  STRAY_ERROR,
+  TASK_PORT,
+} from './ipc.js';
+import { WORKER_MARK } from './worker-mark.js';
 
 const PROCESS_MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url));
 
@@ -15,6 +25,15 @@ const GRACE_MS = 1000;
 export interface ProcessOptions extends ForkOptions {
   /** Limits of the JavaScript engine, as for threads. */
   resourceLimits?: { maxOldGenerationSizeMb?: number; maxYoungGenerationSizeMb?: number; stackSizeMb?: number };
+}
+
+/** A bound address that processes listen on side by side, as cluster's do: a handle of Node's that is no server here. */
+export class ListenHandle {
+  readonly handle: unknown;
+
+  constructor(handle: unknown) {
+    this.handle = handle;
+  }
 }
 
 /** Child processes, over Node's own channel with advanced serialization. */
@@ -31,12 +50,18 @@ export function processBackend(source: string | URL | undefined, options: Proces
 function encodeHandle(value: unknown): HandledValue | undefined {
   const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
   if (value instanceof Server) return { value: { placeholder }, handler: 'handle', handle: value };
-  if (!(value instanceof Socket)) return undefined;
+  if (value instanceof ListenHandle) return { value: { placeholder }, handler: 'handle', handle: value.handle };
+  if (value instanceof ServedSocket) return encodeSocket(value.socket, true);
+  return value instanceof Socket ? encodeSocket(value, false) : undefined;
+}
+
+function encodeSocket(value: Socket, served: boolean): HandledValue {
+  const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
   // What this side reads from here on would be lost, and there is no public way to stop it reading.
   (value as unknown as { _handle?: { readStop?: () => void } | null })._handle?.readStop?.();
   // So would be what it has read already: that goes along.
   const head: unknown = value.readableLength > 0 ? value.read() : null;
-  return { value: { placeholder, head, allowHalfOpen: value.allowHalfOpen }, handler: 'handle', handle: value };
+  return { value: { placeholder, head, allowHalfOpen: value.allowHalfOpen, served }, handler: 'handle', handle: value };
 }
 
 function toPath(source: string | URL): string {
@@ -53,6 +78,7 @@ function toForkOptions({ resourceLimits = {}, ...options }: ProcessOptions): For
   const inherited = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
   return {
     ...options,
+    env: { ...(options.env ?? process.env), [WORKER_MARK]: '1' },
     execArgv: [...(options.execArgv ?? inherited), ...limits],
     serialization: 'advanced',
   };
@@ -62,6 +88,7 @@ class ProcessConnection implements Connection {
   readonly endpoint: Endpoint;
   /** The task port is part of the channel. */
   readonly guestPort = undefined;
+  sent = 0;
   readonly #child: ChildProcess;
   readonly #ipc: IpcMultiplexer;
 
@@ -93,6 +120,7 @@ class ProcessConnection implements Connection {
 
   post(message: unknown, transfer: readonly unknown[], handle?: unknown): void {
     this.#ipc.post(TASK_PORT, message, transfer, handle as Handle | undefined);
+    this.sent++;
   }
 
   drain(): void {
@@ -129,11 +157,15 @@ class ProcessConnection implements Connection {
     const child = this.#child;
     let exit: { exitCode: number | undefined; signal: string | undefined } | undefined;
     let told = false;
+    let read: number | undefined;
+    this.#ipc.listen(READ_COUNT, (count) => {
+      read = count as number;
+    });
     const tell = (cause?: unknown) => {
       if (told) return;
       told = true;
       this.#ipc.close();
-      events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) });
+      events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) }, read);
     };
     child.once('exit', (code, signal) => {
       exit = { exitCode: code ?? undefined, signal: signal ?? undefined };

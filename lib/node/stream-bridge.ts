@@ -10,6 +10,9 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { TransferHandler } from '../comlink.js';
 import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { atTaskEnd } from '../wire/scope.js';
+import { closeServed, ServedSocket } from './served-socket.js';
 
 /**
  * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
@@ -17,14 +20,31 @@ import type { NamedHandler } from '../wire/handlers.js';
  * their own; an error or a destruction of one side destroys the other.
  */
 const WINDOW = 256 * 1024;
+/** What an object counts for: as many are under way as Node's streams of objects keep. */
+const OBJECT_BYTES = WINDOW / 16;
 
 type Message =
-  | { kind: 'data'; chunk: Uint8Array | string }
+  | { kind: 'data'; chunk: unknown }
   | { kind: 'taken'; bytes: number }
   | { kind: 'end' }
+  /** All that was written before `end` has been written indeed. */
+  | { kind: 'finished' }
   | { kind: 'destroy'; error: WireError | undefined };
 
-const sizeOf = (chunk: Uint8Array | string) => Math.max(1, chunk.length);
+const sizeOf = (chunk: unknown) =>
+  typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(1, chunk.length) : OBJECT_BYTES;
+
+/** Posts a chunk. @returns why it cannot be cloned, if it cannot */
+function postChunk(port: MessagePort, chunk: unknown): Error | undefined {
+  try {
+    // Bytes are copied: a small Buffer is part of a pool that others use.
+    const copy: unknown = chunk instanceof Uint8Array ? new Uint8Array(chunk) : chunk;
+    port.postMessage({ kind: 'data', chunk: copy } satisfies Message);
+    return undefined;
+  } catch (cause) {
+    return cloneError('A chunk of the stream', findUnclonable(chunk), cause);
+  }
+}
 
 /** The side where the stream is: moves bytes between it and the port. */
 function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): void {
@@ -35,11 +55,11 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
   let over = false;
   const readable = 'read' in stream && stream.readable ? stream : undefined;
   const writable = 'write' in stream && stream.writable ? stream : undefined;
-  readable?.on('data', (chunk: Uint8Array | string) => {
+  readable?.on('data', (chunk: unknown) => {
     underWay += sizeOf(chunk);
     if (underWay >= WINDOW) readable.pause();
-    // Copied: a small Buffer is part of a pool that others use.
-    post({ kind: 'data', chunk: typeof chunk === 'string' ? chunk : new Uint8Array(chunk) });
+    const refused = postChunk(port, chunk);
+    if (refused !== undefined) stream.destroy(refused);
   });
   readable?.on('end', () => {
     post({ kind: 'end' });
@@ -68,11 +88,16 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
         if (underWay < WINDOW) readable?.resume();
         break;
       case 'end':
-        writable?.end();
+        writable?.end((error?: Error | null) => {
+          if (!over && !error) post({ kind: 'finished' });
+        });
         break;
       case 'destroy':
         over = true;
-        stream.destroy(message.error === undefined ? undefined : (decodeError(message.error) as Error));
+        // What was written there counts as written: it still has to leave here.
+        if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
+        else if (stream instanceof Socket) stream.destroySoon();
+        else stream.destroy();
         port.close();
         break;
     }
@@ -84,6 +109,9 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
   });
   // The stream itself keeps the process alive, or does not.
   port.unref();
+  // What had happened before this side listened.
+  if ('read' in stream && stream.readableEnded) post({ kind: 'end' });
+  if (stream.destroyed) finish(stream.errored);
 }
 
 /** What the other side has to know of a stream to make one like it. */
@@ -92,6 +120,7 @@ interface Shape {
   readable: boolean;
   writable: boolean;
   objectMode: boolean;
+  encoding: BufferEncoding | undefined;
   address: Partial<SocketAddress> | undefined;
 }
 
@@ -104,12 +133,17 @@ type SocketAddress = Pick<
 /** The side that works with the stream. */
 class Bridge {
   readonly #port: MessagePort;
+  readonly #encoding: BufferEncoding | undefined;
   #underWay = 0;
   #blocked: (() => void) | undefined;
+  #finishing: (() => void) | undefined;
+  /** All that can be read has come. */
+  #ended = false;
   #over = false;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, encoding: BufferEncoding | undefined) {
     this.#port = port;
+    this.#encoding = encoding;
   }
 
   attach(stream: Duplex | Readable | Writable): void {
@@ -117,22 +151,26 @@ class Bridge {
       switch (message.kind) {
         case 'data':
           this.#pushed += sizeOf(message.chunk);
-          (stream as Readable).push(message.chunk);
+          (stream as Readable).push(message.chunk, this.#encoding);
           break;
         case 'taken':
           this.#underWay -= message.bytes;
           if (this.#underWay < WINDOW) this.#unblock();
           break;
         case 'end':
+          this.#ended = true;
           (stream as Readable).push(null);
+          break;
+        case 'finished':
+          this.#finishing?.();
+          this.#finishing = undefined;
           break;
         case 'destroy':
           this.#over = true;
           this.#port.close();
           if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
           // An orderly end of the other side still lets this one read what has come.
-          else if ('push' in stream && !stream.readableEnded) stream.push(null);
-          else stream.destroy();
+          else if (!this.#ended || this.#finishing !== undefined) stream.destroy();
           break;
       }
     });
@@ -152,23 +190,24 @@ class Bridge {
     this.#pushed = 0;
   }
 
-  write(chunk: Uint8Array | string, done: () => void): void {
-    if (this.#over) {
-      done();
+  write(chunk: unknown, done: (error?: Error) => void): void {
+    const refused = this.#over ? undefined : postChunk(this.#port, chunk);
+    if (this.#over || refused !== undefined) {
+      done(refused);
       return;
     }
     this.#underWay += sizeOf(chunk);
-    this.#port.postMessage({
-      kind: 'data',
-      chunk: typeof chunk === 'string' ? chunk : new Uint8Array(chunk),
-    } satisfies Message);
     if (this.#underWay < WINDOW) done();
     else this.#blocked = done;
   }
 
   end(done: () => void): void {
-    if (!this.#over) this.#port.postMessage({ kind: 'end' } satisfies Message);
-    done();
+    if (this.#over) {
+      done();
+      return;
+    }
+    this.#finishing = done;
+    this.#port.postMessage({ kind: 'end' } satisfies Message);
   }
 
   destroy(error: Error | null): void {
@@ -219,6 +258,13 @@ class BridgedSocket extends Duplex {
     return this;
   }
 
+  /** Destroys the socket when what was written has gone. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once('finish', () => this.destroy());
+  }
+
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
     this.#touch();
     return super.push(chunk, encoding);
@@ -249,8 +295,7 @@ function implementation(bridge: Bridge, { readable, writable, objectMode, allowH
       },
     }),
     ...(writable && {
-      decodeStrings: false,
-      write: (chunk: Uint8Array | string, _encoding: BufferEncoding, done: () => void) => {
+      write: (chunk: unknown, _encoding: BufferEncoding, done: (error?: Error) => void) => {
         bridge.write(chunk, done);
       },
       final: (done: () => void) => {
@@ -275,11 +320,14 @@ export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireSt
   canHandle: (value) => value instanceof ReadableClass || value instanceof WritableClass,
   serialize: (stream) => {
     const { port1, port2 } = new MessageChannel();
-    const readable = 'read' in stream && stream.readable;
-    const writable = 'write' in stream && stream.writable;
+    // One of which neither half is open stays what it is: its end, or its error, is what there is to be told.
+    const closed = !('read' in stream && stream.readable) && !('write' in stream && stream.writable);
+    const readable = 'read' in stream && (stream.readable || closed);
+    const writable = 'write' in stream && (stream.writable || closed);
     const objectMode = (readable && stream.readableObjectMode) || (writable && stream.writableObjectMode);
     const allowHalfOpen = !(stream instanceof Duplex) || stream.allowHalfOpen;
-    const shape: Shape = { readable, writable, objectMode, allowHalfOpen, address: undefined };
+    const encoding = (readable ? stream.readableEncoding : undefined) ?? undefined;
+    const shape: Shape = { readable, writable, objectMode, allowHalfOpen, encoding, address: undefined };
     if (stream instanceof Socket) {
       const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
       shape.address = {
@@ -297,16 +345,33 @@ export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireSt
     return [{ port: port2, shape }, [port2]];
   },
   deserialize: ({ port, shape }) => {
-    const bridge = new Bridge(port);
+    const bridge = new Bridge(port, shape.encoding);
     let stream: Readable | Writable | Duplex;
     if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape);
     else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
     else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
     else stream = new WritableClass(implementation(bridge, shape));
+    if (shape.encoding !== undefined) (stream as Readable).setEncoding(shape.encoding);
     bridge.attach(stream);
     return stream;
   },
 };
 
+/** A socket that belongs to its task. */
+const servedHandler: TransferHandler<unknown, WireStream> = {
+  canHandle: (value) => value instanceof ServedSocket,
+  serialize: (value) => streamHandler.serialize((value as ServedSocket).socket),
+  deserialize: (wire) => {
+    const socket = streamHandler.deserialize(wire) as Socket;
+    atTaskEnd(() => {
+      closeServed(socket);
+    });
+    return socket;
+  },
+};
+
 /** Node's Readable, Writable, Duplex and net.Socket. */
-export const streamHandlers = [['node-stream', streamHandler]] as unknown as NamedHandler[];
+export const streamHandlers = [
+  ['served-socket', servedHandler],
+  ['node-stream', streamHandler],
+] as unknown as NamedHandler[];

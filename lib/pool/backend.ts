@@ -9,8 +9,12 @@ export interface ConnectionEvents {
   unreadable(): void;
   /** The worker threw something that nobody caught; it is about to end. */
   error(error: unknown): void;
-  /** The worker has ended. Nothing comes after this. */
-  exit(death: WorkerDeath): void;
+  /**
+   * The worker has ended. Nothing comes after this.
+   *
+   * @param read - how many messages of the task port it had read, where it said so
+   */
+  exit(death: WorkerDeath, read?: number): void;
 }
 
 /** One worker as its platform gives it. */
@@ -19,6 +23,8 @@ export interface Connection {
   readonly endpoint: Endpoint;
   /** The guest's end of the task port; goes with the `serve` call. */
   readonly guestPort: unknown;
+  /** How many messages were sent by the task port; undefined where shared memory tells what the guest has begun. */
+  readonly sent: number | undefined;
   /**
    * Sends by the task port.
    *

@@ -57,7 +57,7 @@ export class CallableRegistry {
   get(callable: unknown, isClass = false): Callable {
     if (typeof callable !== 'function') throw new TypeError(`submit needs a function: received ${show(callable)}`);
     const known = this.#byFunction.get(callable);
-    if (known !== undefined) return known;
+    if (known !== undefined && suits(known, isClass)) return known;
     const name = nameOf(callable);
     if (name !== undefined) {
       const made = this.#intern(`${String(name.url)}#${name.name}`, { kind: 'named', ...name });
@@ -69,7 +69,7 @@ export class CallableRegistry {
     const base = source.includes('import') ? callerFile() : undefined;
     const key = base === undefined ? source : `${base}\n${source}`;
     const made = this.#byText.get(key);
-    if (made !== undefined) return made;
+    if (made !== undefined && suits(made, isClass)) return made;
     const label = callable.name === '' ? '(anonymous)' : callable.name;
     return this.#intern(key, { kind: 'source', name: label, source: checkSource(callable, source, isClass), base });
   }
@@ -91,6 +91,15 @@ export class CallableRegistry {
   }
 }
 
+/** A name may stand for a function or a class; a source shows which. */
+function suits({ definition }: Callable, isClass: boolean): boolean {
+  return definition.kind === 'named' || isClassSource(definition.source) === isClass;
+}
+
+function isClassSource(source: string): boolean {
+  return /^class\b/.test(source);
+}
+
 function checkSource(callable: { name: string }, source: string, isClass: boolean): string {
   if (/\{\s*\[native code\]\s*\}\s*$/.test(source)) {
     throw new TypeError(
@@ -98,7 +107,7 @@ function checkSource(callable: { name: string }, source: string, isClass: boolea
         'Wrap it in an arrow function, or name it with task() or tasksFrom()',
     );
   }
-  if (/^class\b/.test(source) !== isClass) {
+  if (isClassSource(source) !== isClass) {
     throw new TypeError(
       isClass
         ? `create needs a class: ${callable.name} is a function`

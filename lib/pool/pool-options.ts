@@ -49,6 +49,26 @@ export interface CheckedPoolOptions extends Sizes {
   onWorkerError: ((error: unknown) => void) | undefined;
 }
 
+/**
+ * The options of an executor that takes the number of workers first, or the options alone.
+ *
+ * @throws TypeError when either is of a wrong kind
+ */
+export function poolArguments<O extends PoolOptions>(
+  maxWorkers: number | O | undefined,
+  options: O | undefined,
+  owner: string,
+): Partial<O> {
+  if (typeof maxWorkers === 'object' && maxWorkers !== null && options === undefined)
+    return readOptions(maxWorkers, owner);
+  if (maxWorkers !== undefined && typeof maxWorkers !== 'number') {
+    throw new TypeError(`'maxWorkers' must be a number: received ${show(maxWorkers)}`);
+  }
+  const given = readOptions(options, owner);
+  if (maxWorkers !== undefined) given.maxWorkers = maxWorkers;
+  return given;
+}
+
 /** Checks the options of a pool, in one place. */
 export function checkPoolOptions(given: PoolOptions, owner: string, parallelism: number): CheckedPoolOptions {
   const options = readOptions(given, owner);

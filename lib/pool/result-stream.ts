@@ -1,5 +1,6 @@
 import { Fifo } from '../fifo.js';
 import { disregard, type Future } from '../future.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Task } from './task.js';
 
 /** Where a stream's task goes. */
@@ -13,6 +14,8 @@ export interface StreamTarget {
 export const DEFAULT_HIGH_WATER_MARK = 16;
 
 interface Pending {
+  /** The handle that was read from: not to be collected while somebody waits for its next item. */
+  handle: object;
   resolve: (result: IteratorResult<unknown>) => void;
   reject: (reason: unknown) => void;
 }
@@ -45,14 +48,14 @@ export class StreamReader {
     this.#highWaterMark = highWaterMark;
   }
 
-  next(sent: unknown[]): Promise<IteratorResult<unknown>> {
+  next(sent: unknown[], handle: object): Promise<IteratorResult<unknown>> {
     return new Promise((resolve, reject) => {
       this.#calls++;
       if (this.#calls > 1) {
         if (sent.length > 0) this.#sent.push(sent[0]);
         else this.#ahead = true;
       }
-      this.#readers.push({ resolve, reject });
+      this.#readers.push({ handle, resolve, reject });
       if (this.#calls === 1) void this.#start();
       this.#serve();
     });
@@ -88,7 +91,9 @@ export class StreamReader {
       while (!this.#target.hasRoom()) await this.#target.ready();
       if (this.#returned) return;
       this.#task = this.#target.submit(this);
-      const { future } = this.#task;
+      const { future, site } = this.#task;
+      // Frames whose text has not been made yet hold what they were called on: this stream's handle among them.
+      site?.lines();
       this.#future = future;
       disregard(future);
       future.addDoneCallback(() => {
@@ -129,8 +134,17 @@ export class StreamReader {
     const more = wanted - there;
     // Credit goes in lots, unless somebody waits and nothing is under way.
     if (more <= 0 || (there > 0 && more * 2 < this.#highWaterMark)) return;
+    const sent = this.#sent.splice(0);
+    try {
+      task.runner.giveCredit(task, more, sent);
+    } catch (cause) {
+      // The generator was not resumed: whoever sent the value may send another.
+      const error = cloneError('A value sent into the stream', findUnclonable(sent), cause);
+      for (const reader of this.#readers) reader.reject(error);
+      this.#readers.clear();
+      return;
+    }
     this.#credit += more;
-    task.runner.giveCredit(task, more, this.#sent.splice(0));
   }
 
   /** While nobody reads, a stream is no reason to keep the process alive: a paused generator here would be none either. */
@@ -155,7 +169,7 @@ export class ResultStream implements AsyncIterableIterator<unknown> {
   }
 
   next(...sent: unknown[]): Promise<IteratorResult<unknown>> {
-    return this.#reader.next(sent);
+    return this.#reader.next(sent, this);
   }
 
   return(value?: unknown): Promise<IteratorResult<unknown>> {

@@ -1,12 +1,14 @@
 /**
  * Those who wait for room in a full queue, served in the order of their calls.
  *
- * Each place is granted to one waiter, and is kept for it until it has had its turn to submit: a macrotask, in which its
- * `await` goes on.
+ * Each place is granted to one caller, and is kept for it until something is submitted, or until the caller has had its
+ * turn to do so: the macrotask in which its `await` goes on.
  */
 export class RoomWaiters {
   readonly #waiters: (() => void)[] = [];
   readonly #room: () => number;
+  #expiry: ReturnType<typeof setTimeout> | undefined;
+  /** Places granted that nobody has used yet. */
   #granted = 0;
 
   /** @param room - tells how many tasks the queue would take now */
@@ -19,7 +21,10 @@ export class RoomWaiters {
   }
 
   wait(): Promise<void> {
-    if (this.empty && this.#room() > this.#granted) return Promise.resolve();
+    if (this.empty && this.#room() > this.#granted) {
+      this.#grant();
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       this.#waiters.push(resolve);
     });
@@ -28,13 +33,25 @@ export class RoomWaiters {
   /** To be called when there may be room. */
   admit(): void {
     while (this.#waiters.length > 0 && this.#room() > this.#granted) {
-      this.#granted++;
+      this.#grant();
       this.#waiters.shift()?.();
-      setTimeout(() => {
-        this.#granted--;
-        this.admit();
-      }, 0);
     }
+  }
+
+  /** Something is being submitted: a place that was granted is used. */
+  use(): void {
+    if (this.#granted > 0) this.#granted--;
+  }
+
+  #grant(): void {
+    this.#granted++;
+    // One timer for all grants of a turn; those of later turns are let go a little early, which costs fairness only.
+    if (this.#expiry !== undefined) return;
+    this.#expiry = setTimeout(() => {
+      this.#expiry = undefined;
+      this.#granted = 0;
+      this.admit();
+    }, 0);
   }
 
   /** Lets everybody go: there will be no queue to wait for. */

@@ -133,7 +133,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
 
   /** True when tasks wait that a further worker could begin, if there is leave for one. */
   get wantsWorker(): boolean {
-    return this.live < this.sizes.maxWorkers && (this.queue.length > 0 || this.lanes.some((lane) => lane.unbegun > 0));
+    return this.live < this.sizes.maxWorkers && (this.queue.length > 0 || this.lanes.some(waits));
   }
 
   /** To be called now and then while `wantsWorker`: starts a worker when nothing has begun since the last call. */
@@ -166,7 +166,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       for (const lane of this.lanes) {
         if (this.queue.length === 0) return;
         if (lane.state !== state || !lane.accepting) continue;
-        const free = Math.min(lane.capacity - lane.active - lane.unbegun, lane.room);
+        const free = Math.min(freeSlots(lane), lane.room);
         if (free <= 0) continue;
         this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, free);
         this.#send(lane, free, Infinity);
@@ -204,18 +204,27 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     let ready = 0;
     for (const lane of this.lanes) if (lane.state === 'ready' && lane.accepting) ready++;
     for (const lane of this.lanes) {
-      const { first, length } = this.queue;
-      if (first === undefined) return;
+      const { length } = this.queue;
+      if (length === 0) return;
       if (lane.state !== 'ready' || !lane.accepting) continue;
       const share = Math.ceil(length / ready--);
-      const { unbegun } = lane;
-      const there = unbegun * (first.callable.estimate ?? AHEAD_MS);
-      // Not for every task that has ended: a refill is worth a message when half is used up.
-      if (unbegun > 0 && there * 2 >= AHEAD_MS) continue;
+      if (!this.#isDue(lane)) continue;
       this.#putBackStuck(lane);
-      const most = Math.min(share, MOST_AHEAD - unbegun, lane.room);
-      if (most > 0) this.#send(lane, most, AHEAD_MS - there, true);
+      // What was put back comes first now, and may last longer.
+      if (!this.#isDue(lane)) continue;
+      const most = Math.min(share, MOST_AHEAD - lane.unbegun, lane.room);
+      if (most > 0) this.#send(lane, most, AHEAD_MS - this.#msAhead(lane), true);
     }
+  }
+
+  /** About how much work waits in a lane, in ms, if it is of the kind that comes next. */
+  #msAhead(lane: L): number {
+    return lane.unbegun * (this.queue.first?.callable.estimate ?? AHEAD_MS);
+  }
+
+  /** Not for every task that has ended: a refill is worth a message when half is used up. */
+  #isDue(lane: L): boolean {
+    return lane.unbegun === 0 || this.#msAhead(lane) * 2 < AHEAD_MS;
   }
 
   /** Puts back tasks that wait behind others in some lanes although they were submitted before the head of the queue. */
@@ -277,7 +286,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       // Those that had to keep what they have.
       let passed: Set<L> | undefined;
       for (;;) {
-        const free = Math.min(lane.capacity - lane.active - lane.unbegun, lane.room);
+        const free = Math.min(freeSlots(lane), lane.room);
         if (free <= 0) break;
         let victim: L | undefined;
         let most = 0;
@@ -309,7 +318,22 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   }
 }
 
+/** Slots of a lane that no task has or is about to have. */
+function freeSlots(lane: Lane<unknown>): number {
+  for (;;) {
+    const { progress } = lane;
+    const free = lane.capacity - lane.active - lane.unbegun;
+    // A task that begins between the two reads would be missed.
+    if (lane.progress === progress) return free;
+  }
+}
+
 /** How many tasks wait in a lane for others to end; those that it has a slot for are about to begin. */
 function waitingIn(lane: Lane<unknown>): number {
   return lane.state === 'ready' ? lane.unbegun - Math.max(0, lane.capacity - lane.active) : lane.unbegun;
+}
+
+/** True when tasks wait in a lane behind others, and not only for the lane to wake. */
+function waits(lane: Lane<unknown>): boolean {
+  return lane.unbegun > Math.max(0, lane.capacity - lane.active);
 }

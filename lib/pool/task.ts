@@ -51,6 +51,10 @@ export class Task implements FutureSource, Linked {
   /** The worker that it is in flight to. */
   runner: WorkerRunner | undefined = undefined;
   slot = -1;
+  /** What workers claim it by: another one for each sending, so that a message of an earlier one is void. */
+  number = 0;
+  /** The number of its first sending: what it is called in its worker. */
+  id = 0;
 
   constructor(
     callable: Callable,
@@ -85,11 +89,6 @@ export class Task implements FutureSource, Linked {
 
   get priority(): number {
     return this.extra?.options?.priority ?? 0;
-  }
-
-  /** The number that workers claim it by: its order, as a positive 32-bit integer. */
-  get number(): number {
-    return (this.order % 0x7fff_ffff) + 1;
   }
 
   /** Whether it needs a message of its own. */

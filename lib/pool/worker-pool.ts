@@ -23,7 +23,7 @@ import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-optio
 import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
-import { extraOf, type Special, Task, type TaskOwner } from './task.js';
+import { extraOf, type Special, Task } from './task.js';
 import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
@@ -40,7 +40,7 @@ const SITES_PER_TURN = 512;
  * An executor over workers of some kind: queues, sends and settles. What goes where is the scheduler's decision, one
  * worker's life is a runner's, the kind of worker is the back end's.
  */
-export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
+export abstract class WorkerPoolExecutor extends Executor {
   readonly #options: CheckedPoolOptions;
   readonly #backend: Backend;
   readonly #brokenClass: new (message: string, options?: ErrorOptions) => BrokenExecutor;
@@ -53,10 +53,14 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
   readonly #runTime = new Durations();
   readonly #limits: TaskLimits;
   readonly #workforce: Workforce;
+  /** Tasks that were loading their modules when their worker died of a stray error: that may happen to each once. */
+  readonly #spared = new WeakSet<Task>();
 
   /** When the pool was made, in ms on the shared clock. */
   readonly #made = now();
   #nextOrder = 0;
+  /** Sendings of tasks to workers so far. */
+  #sends = 0;
   #submitted = 0;
   #completed = 0;
   #failed = 0;
@@ -77,7 +81,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     this.#options = options;
     this.#backend = backend;
     this.#brokenClass = brokenClass;
-    this.#callables = new CallableRegistry(this, (callable) => {
+    this.#callables = new CallableRegistry({ withdraw: (task) => this.#withdraw(task) }, (callable) => {
       for (const runner of this.#workforce) runner.forget(callable);
     });
     this.#initializer =
@@ -112,6 +116,11 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
   /** @inheritDoc */
   ready(): Promise<void> {
     return this.#room.wait();
+  }
+
+  /** How many tasks it runs at once when all its workers are there. */
+  get slots(): number {
+    return this.#scheduler.sizes.maxWorkers * this.#options.concurrentTasksPerWorker;
   }
 
   /** @inheritDoc */
@@ -190,11 +199,13 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     await this.#workforce.allGone();
   }
 
-  /** Takes back a task that has not begun, because its future is being cancelled. @internal */
-  withdraw(task: Task): boolean {
+  /** Takes back a task that has not begun, because its future is being cancelled. */
+  #withdraw(task: Task): boolean {
     const { queue } = this.#scheduler;
     if (task.runner !== undefined) {
       if (!task.runner.takeBack(task)) return false;
+      // Its slot is free for the next one, of which nobody else will tell the scheduler.
+      this.#queuePump();
     } else if (queue.has(task)) {
       queue.remove(task);
     } else {
@@ -202,6 +213,10 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     }
     this.#cancelled++;
     this.#close(task);
+    // The future is told when this returns, and before those who wait for all of them.
+    queueMicrotask(() => {
+      this.#epochs.leave(task.epoch);
+    });
     return true;
   }
 
@@ -257,6 +272,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
           'await ready() before submitting',
       );
     }
+    this.#room.use();
     const order = this.#nextOrder++;
     const epoch = this.#epochs.enter();
     const submitted = Math.round((now() - this.#made) * 1000);
@@ -267,6 +283,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
       this.#cancelled++;
       this.#close(task);
       markCancelled(task.future);
+      this.#epochs.leave(epoch);
       return task;
     }
     const { queue } = this.#scheduler;
@@ -291,8 +308,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
 
   /** What the queue takes beyond the tasks that the workers can run: `maxQueueSize` counts waiting tasks only. */
   #roomInQueue(): number {
-    const { maxQueueSize, concurrentTasksPerWorker } = this.#options;
-    return maxQueueSize + this.#scheduler.sizes.maxWorkers * concurrentTasksPerWorker - this.#pending;
+    return this.#options.maxQueueSize + this.slots - this.#pending;
   }
 
   #checkOpen(): void {
@@ -344,6 +360,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
       backend: this.#backend,
       concurrency: concurrentTasksPerWorker,
       maxTasks: maxTasksPerWorker,
+      nextNumber: () => (this.#sends = (this.#sends % 0x7fff_ffff) + 1),
       initializer: this.#initializer,
     };
     try {
@@ -413,6 +430,7 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
         this.#completed++;
         this.#close(task);
         succeed(task.future, value);
+        this.#epochs.leave(task.epoch);
       }
     }
   }
@@ -421,22 +439,25 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
     this.#failed++;
     this.#close(task);
     fail(task.future, error);
+    this.#epochs.leave(task.epoch);
   }
 
   /** The bookkeeping at the end of a task, before its future tells anybody. */
   #close(task: Task): void {
     if (task.extra !== undefined) this.#limits.release(task);
-    this.#epochs.leave(task.epoch);
     if (!this.#room.empty) this.#room.admit();
     if (this.#closing) this.#endIfDone();
   }
 
-  #onExit(runner: WorkerRunner, { death, expected, begun, unbegun }: RunnerExit): void {
+  #onExit(runner: WorkerRunner, { death, expected, begun, loading, unbegun }: RunnerExit): void {
     this.#scheduler.remove(runner);
     const lost: Task[] = [];
     const again: Task[] = [];
+    const spared: Task[] = [];
     for (const task of begun) {
-      if (!task.moves && task.attempt <= (task.options?.retries ?? 0)) again.push(task);
+      // Its function has not been called, so the error is most likely another's. If it is its module's, it comes again.
+      if (loading.has(task) && !task.moves && !this.#spared.has(task)) spared.push(task);
+      else if (!task.moves && task.attempt <= (task.options?.retries ?? 0)) again.push(task);
       else lost.push(task);
     }
     for (const task of again) {
@@ -444,10 +465,17 @@ export abstract class WorkerPoolExecutor extends Executor implements TaskOwner {
       markRunning(task.future);
       this.#limits.pause(task);
     }
+    for (const task of spared) {
+      this.#spared.add(task);
+      markRunning(task.future);
+    }
+    // Where no memory is shared, what was sent and not read counted as begun, and its time ran.
+    for (const task of [...spared, ...unbegun]) this.#limits.pause(task);
+    again.push(...spared);
     // What was moved to the worker is gone with it.
     for (const task of unbegun) (task.moves ? lost : again).push(task);
     this.#scheduler.putBack(again);
-    if (!expected) this.#countDeath(runner, death, begun.length > 0);
+    if (!expected) this.#countDeath(runner, death, begun.length > spared.length);
     if (this.#broken === undefined) this.#pump();
     else this.#failQueued(() => this.#brokenError());
     for (const task of lost) {

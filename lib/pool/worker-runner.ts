@@ -12,6 +12,7 @@ import {
   FORGET,
   INITIALIZER_FAILED,
   ITEMS,
+  LOADING,
   PING,
   PONG,
   READY,
@@ -21,6 +22,7 @@ import {
   type RichDetails,
   type ServeConfig,
   TASKS,
+  WITH_ID,
 } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
@@ -59,6 +61,8 @@ export interface RunnerExit {
   expected: boolean;
   /** What it had begun and not ended, in the order of submission. */
   begun: Task[];
+  /** Those of them that had only begun to load their modules when it threw something that nobody caught. */
+  loading: ReadonlySet<Task>;
   /** What it had been sent and not begun, in the order of submission. */
   unbegun: Task[];
 }
@@ -68,6 +72,8 @@ export interface RunnerConfig {
   backend: Backend;
   concurrency: number;
   maxTasks: number;
+  /** Gives a positive 32-bit integer that no other sending of the pool has. */
+  nextNumber: () => number;
   initializer: ServeConfig['initializer'];
 }
 
@@ -93,6 +99,7 @@ export class WorkerRunner {
   readonly #serve: ReturnType<typeof wrapGuest>;
   readonly #table: HostTable | undefined;
   readonly #backend: Backend;
+  readonly #nextNumber: () => number;
   readonly #maxTasks: number;
   readonly #defined = new Set<Callable>();
   readonly #slots: (Task | undefined)[] = [];
@@ -102,6 +109,10 @@ export class WorkerRunner {
   /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
   readonly #abandoned = new Set<Task>();
   readonly #resting = new Set<Task>();
+  /** Begun tasks whose functions have not been called. */
+  readonly #loading = new Set<Task>();
+  /** By which message the task in each slot went, where the connection counts them. */
+  readonly #sentBy: number[] = [];
   #pins = 0;
   #inFlight = 0;
   #sent = 0;
@@ -116,6 +127,7 @@ export class WorkerRunner {
     this.#events = events;
     this.#maxTasks = config.maxTasks;
     this.#backend = config.backend;
+    this.#nextNumber = config.nextNumber;
     this.#table = config.backend.sharedMemory ? new HostTable() : undefined;
     this.#connection = config.backend.start(name, {
       message: (data) => {
@@ -129,8 +141,8 @@ export class WorkerRunner {
       error: (error) => {
         this.#lastError = error;
       },
-      exit: (death) => {
-        this.#exit(death);
+      exit: (death, read) => {
+        this.#exit(death, read);
       },
     });
     this.#serve = wrapGuest(this.#connection.endpoint);
@@ -238,13 +250,15 @@ export class WorkerRunner {
         continue;
       }
       const { args } = task;
-      if (task.callable !== callable || args.length !== batch[counter - 1]) {
+      const shape = shapeOf(task);
+      if (task.callable !== callable || shape !== batch[counter - 1]) {
         callable = task.callable;
         counter = batch.length + 2;
-        batch.push(callable.id, args.length, 0);
+        batch.push(callable.id, shape, 0);
       }
       (batch[counter] as number)++;
       batch.push(task.number, task.slot);
+      if (shape >= WITH_ID) batch.push(task.id);
       for (const arg of args) batch.push(arg);
       inBatch.push(task);
       if (inBatch.length === MOST_IN_BATCH) flush();
@@ -372,6 +386,8 @@ export class WorkerRunner {
     this.#slots[slot] = task;
     task.slot = slot;
     task.runner = this;
+    task.number = this.#nextNumber();
+    if (task.id === 0) task.id = task.number;
     this.#inFlight++;
     this.#sent++;
     this.#ahead.append(task);
@@ -384,6 +400,7 @@ export class WorkerRunner {
     this.#free.push(task.slot);
     task.slot = -1;
     if (this.#resting.size > 0) this.#resting.delete(task);
+    if (this.#loading.size > 0) this.#loading.delete(task);
     task.runner = undefined;
     this.#inFlight--;
   }
@@ -402,6 +419,7 @@ export class WorkerRunner {
   #post(message: unknown[], tasks: readonly Task[], refused: Endings): void {
     try {
       this.#connection.post(message, []);
+      this.#noteSent(tasks);
     } catch (cause) {
       const [task] = tasks;
       if (tasks.length === 1 && task !== undefined) {
@@ -411,7 +429,9 @@ export class WorkerRunner {
       // One of them cannot be cloned; nothing was sent.
       for (const each of tasks) {
         const { callable, args } = each;
-        this.#post([TASKS, callable.id, args.length, 1, each.number, each.slot, ...args], [each], refused);
+        const shape = shapeOf(each);
+        const head = shape >= WITH_ID ? [each.number, each.slot, each.id] : [each.number, each.slot];
+        this.#post([TASKS, callable.id, shape, 1, ...head, ...args], [each], refused);
       }
     }
   }
@@ -425,6 +445,7 @@ export class WorkerRunner {
     const details: RichDetails = {
       how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
       attempt: task.attempt,
+      id: task.id,
       tellBegin: options?.timeout !== undefined && this.#table !== undefined,
       handled: [],
     };
@@ -444,11 +465,17 @@ export class WorkerRunner {
         if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
       });
       this.#connection.post([RICH, task.callable.id, task.number, task.slot, details, values], transfer, handle);
+      this.#noteSent([task]);
     } catch (cause) {
       this.#refuse(task, cause, refused, values);
       return;
     }
     if (this.#table === undefined && options?.timeout !== undefined) this.#events.begun(task, 0);
+  }
+
+  #noteSent(tasks: readonly Task[]): void {
+    const { sent } = this.#connection;
+    if (sent !== undefined) for (const { slot } of tasks) this.#sentBy[slot] = sent;
   }
 
   #refuse(task: Task, cause: unknown, refused: Endings, values: unknown[] = task.args): void {
@@ -482,6 +509,13 @@ export class WorkerRunner {
       case BEGUN: {
         const task = this.#slots[message[1] as number];
         if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
+        break;
+      }
+      case LOADING: {
+        const task = this.#slots[message[1] as number];
+        if (task === undefined || task.number !== message[2]) break;
+        if (message[3] === true) this.#loading.add(task);
+        else this.#loading.delete(task);
         break;
       }
       case ITEMS: {
@@ -556,7 +590,7 @@ export class WorkerRunner {
     this.#events.ended(this, endings);
   }
 
-  #exit(death: WorkerDeath): void {
+  #exit(death: WorkerDeath, read = Infinity): void {
     if (this.state === 'ended') return;
     this.#connection.drain();
     this.#readRing();
@@ -567,9 +601,11 @@ export class WorkerRunner {
     for (const task of this.#slots) {
       if (task === undefined || this.#abandoned.has(task)) continue;
       // Begun for good, or taken back for good.
-      if (this.#table?.takeBack(task.slot, task.number) === true) unbegun.push(task);
-      else begun.push(task);
+      const isBegun =
+        this.#table?.takeBack(task.slot, task.number) !== true && !((this.#sentBy[task.slot] ?? 0) > read);
+      (isBegun ? begun : unbegun).push(task);
     }
+    const loading = new Set(this.#lastError === undefined ? [] : this.#loading);
     this.#abandoned.clear();
     for (const task of [...begun, ...unbegun]) this.#release(task);
     const byOrder = (a: Task, b: Task) => a.order - b.order;
@@ -578,7 +614,13 @@ export class WorkerRunner {
       death: { ...death, cause },
       expected,
       begun: begun.sort(byOrder),
+      loading,
       unbegun: unbegun.sort(byOrder),
     });
   }
+}
+
+/** How the entry of a task in a batch looks. */
+function shapeOf({ args, id, number }: Task): number {
+  return id === number ? args.length : args.length + WITH_ID;
 }

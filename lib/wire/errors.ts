@@ -1,5 +1,5 @@
 import * as ownErrors from '../errors.js';
-import { describe } from './unclonable.js';
+import { describe } from '../options.js';
 
 /**
  * Errors on the wire. Structured cloning keeps little of an error, so each is taken apart into flat nodes that refer to
@@ -23,8 +23,8 @@ type Node =
       inherited: [string, string | number][];
     };
 
-/** Nodes of one error at most. A getter may give a new object each time, so that there is no end to what can be reached. */
-const MOST_NODES = 1_000_000;
+/** Objects taken along at most. A getter may give a new one each time, so that there is no end to what can be reached. */
+const MOST_OBJECTS = 200_000;
 
 /** Whatever was thrown, ready to be cloned. */
 export interface WireError {
@@ -94,7 +94,7 @@ export function encodeError(thrown: unknown): WireError {
     if (typeof value === 'function' || typeof value === 'symbol') {
       nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
     } else if (typeof value === 'object' && value !== null) {
-      if (ref >= MOST_NODES) {
+      if (known.size > MOST_OBJECTS) {
         nodes[ref] = { kind: 'value', value: `[${describe(value)}]` };
         return ref;
       }

@@ -1,5 +1,6 @@
 import type { Endpoint } from '../comlink.js';
 import { WorkerDiedError } from '../errors.js';
+import { cloneError, findUnclonable } from './unclonable.js';
 
 /** A message port, of Node or of a browser. */
 export interface PortLike {
@@ -11,11 +12,20 @@ export interface PortLike {
   unref?(): void;
 }
 
-/** What Comlink posts. */
-interface Request {
+/** What Comlink posts: calls, and their answers. */
+interface Message {
   id: string;
   type?: string;
+  /** Of a call. */
+  argumentList?: { value: unknown }[];
+  /** Of an answer, and of a call that sets a property. */
+  value?: unknown;
 }
+
+/** The exposing side could not read a call, and does not know which. */
+const UNREADABLE = 'unreadable';
+
+const unreadable = () => new DOMException('A value of a call cannot be read on its arrival', 'DataCloneError');
 
 /**
  * The calling side's end of a port to something that Comlink exposes, with what Comlink leaves out: every call is
@@ -35,11 +45,15 @@ export class GuardedEndpoint implements Endpoint {
   constructor(port: PortLike, throwOver: (error: unknown) => object) {
     this.#port = port;
     this.#throwOver = throwOver;
-    port.addEventListener('message', (event: { data: Partial<Request> | undefined }) => {
+    port.addEventListener('message', (event: { data: Partial<Message> | undefined }) => {
       const id = event.data?.id;
+      if (id === UNREADABLE) this.#rejectAll(unreadable);
       if (id === undefined || !this.#pending.delete(id)) return;
       this.#tell(event);
       this.#settle();
+    });
+    port.addEventListener('messageerror', () => {
+      this.#rejectAll(unreadable);
     });
     port.addEventListener('close', () => {
       this.#close();
@@ -48,21 +62,26 @@ export class GuardedEndpoint implements Endpoint {
     port.unref?.();
   }
 
+  /** Whether every further call is going to reject. */
+  get over(): boolean {
+    return this.#closed || this.#releasing;
+  }
+
   postMessage(message: unknown, transfer: unknown[] = []): void {
-    const { id, type } = message as Request;
+    const { id, type } = message as Message;
     if (type === 'RELEASE') {
       this.release();
       return;
     }
     this.#pending.add(id);
-    if (this.#closed || this.#releasing) {
+    if (this.over) {
       this.#answer(id, new WorkerDiedError('The other side of this proxy has ended or was released'));
       return;
     }
     try {
       this.#port.postMessage(message, transfer);
-    } catch (error) {
-      this.#answer(id, error);
+    } catch (cause) {
+      this.#answer(id, refusal(message as Message, transfer, cause));
       return;
     }
     this.#port.ref?.();
@@ -86,8 +105,7 @@ export class GuardedEndpoint implements Endpoint {
   /** Lets go of the other side at once: calls in flight reject. */
   abandon(): void {
     this.release();
-    for (const id of [...this.#pending])
-      this.#answerNow(id, new Error('The proxy was released while this call was under way'));
+    this.#rejectAll(() => new Error('The proxy was released while this call was under way'));
   }
 
   #settle(): void {
@@ -105,9 +123,11 @@ export class GuardedEndpoint implements Endpoint {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const id of [...this.#pending]) {
-      this.#answerNow(id, new WorkerDiedError('The other side of this proxy ended while a call was under way'));
-    }
+    this.#rejectAll(() => new WorkerDiedError('The other side of this proxy ended while a call was under way'));
+  }
+
+  #rejectAll(error: () => Error): void {
+    for (const id of [...this.#pending]) this.#answerNow(id, error());
   }
 
   /** In a microtask, because Comlink is still in the call that posts. */
@@ -126,4 +146,60 @@ export class GuardedEndpoint implements Endpoint {
   #tell(event: object): void {
     for (const listener of this.#listeners) listener(event as never);
   }
+}
+
+/**
+ * The exposing side's end of such a port: whatever goes wrong there becomes the answer of the call, and no uncaught error of
+ * this thread.
+ */
+export class ExposedEndpoint implements Endpoint {
+  readonly #port: PortLike;
+  readonly #throwOver: (error: unknown) => object;
+  readonly #listeners = new Set<(event: never) => void>();
+
+  /** @param throwOver - makes the message of Comlink's that rejects a call with an error */
+  constructor(port: PortLike, throwOver: (error: unknown) => object) {
+    this.#port = port;
+    this.#throwOver = throwOver;
+    port.addEventListener('message', (event: { data: Message }) => {
+      try {
+        for (const listener of this.#listeners) listener(event as never);
+      } catch (error) {
+        // Comlink reads the arguments outside of its own try.
+        port.postMessage({ id: event.data.id, ...this.#throwOver(error) });
+      }
+    });
+    port.addEventListener('messageerror', () => {
+      port.postMessage({ id: UNREADABLE });
+    });
+    port.start();
+    port.unref?.();
+  }
+
+  postMessage(message: unknown, transfer: unknown[] = []): void {
+    try {
+      this.#port.postMessage(message, transfer);
+    } catch (cause) {
+      const { id } = message as Message;
+      this.#port.postMessage({ id, ...this.#throwOver(refusal(message as Message, transfer, cause)) });
+    }
+  }
+
+  addEventListener(_type: string, listener: (event: never) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  removeEventListener(_type: string, listener: (event: never) => void): void {
+    this.#listeners.delete(listener);
+  }
+}
+
+/** Says what in a call, or in an answer, cannot be cloned. */
+function refusal({ argumentList, value }: Message, transfer: unknown[], cause: unknown): DOMException {
+  for (const [i, argument] of (argumentList ?? []).entries()) {
+    const found = findUnclonable(argument.value, transfer);
+    if (found !== undefined) return cloneError(`Argument ${String(i + 1)} of the call`, found, cause);
+  }
+  const where = argumentList === undefined ? 'The value of the call' : 'An argument of the call';
+  return cloneError(where, argumentList === undefined ? findUnclonable(value, transfer) : undefined, cause);
 }

@@ -12,20 +12,49 @@ interface WireSignal {
   port: PortLike | undefined;
 }
 
+/** Those who are told when a signal is aborted: it may have been sent with many tasks, and gets one listener for all. */
+interface Audience {
+  ports: Set<PortLike>;
+  /** Takes the listener off the signal. */
+  leave: () => void;
+}
+
+const audiences = new WeakMap<AbortSignal, Audience>();
+
+function gatherAudience(signal: AbortSignal): Audience {
+  const ports = new Set<PortLike>();
+  const tell = () => {
+    const reason = encodeError(signal.reason);
+    for (const port of ports) {
+      port.postMessage(reason);
+      port.close();
+    }
+  };
+  signal.addEventListener('abort', tell, { once: true });
+  const leave = () => {
+    signal.removeEventListener('abort', tell);
+    audiences.delete(signal);
+  };
+  const audience = { ports, leave };
+  audiences.set(signal, audience);
+  return audience;
+}
+
+function tellWhenAborted(signal: AbortSignal, port: PortLike): void {
+  const { ports, leave } = audiences.get(signal) ?? gatherAudience(signal);
+  ports.add(port);
+  port.addEventListener('close', () => {
+    if (ports.delete(port) && ports.size === 0) leave();
+  });
+}
+
 /** A live copy of the signal on the other side. Its port is closed when the task has ended. */
 const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
   canHandle: (value) => value instanceof AbortSignal,
   serialize: (signal) => {
     if (signal.aborted) return [{ reason: encodeError(signal.reason), port: undefined }, []];
     const { port1, port2 } = new MessageChannel() as unknown as { port1: PortLike; port2: PortLike };
-    const tell = () => {
-      port1.postMessage(encodeError(signal.reason));
-      port1.close();
-    };
-    signal.addEventListener('abort', tell, { once: true });
-    port1.addEventListener('close', () => {
-      signal.removeEventListener('abort', tell);
-    });
+    tellWhenAborted(signal, port1);
     port1.start();
     port1.unref?.();
     return [{ reason: undefined, port: port2 }, [port2]];
@@ -56,6 +85,18 @@ const movedHandler: TransferHandler<object, object> = {
   deserialize: (value) => value,
 };
 
+/** Errors keep more than structured cloning leaves of them. */
+const errorHandler: TransferHandler<Error, WireError> = {
+  canHandle: (value) => value instanceof Error || value instanceof DOMException,
+  serialize: (error) => [encodeError(error), []],
+  deserialize: (wire) => decodeError(wire) as Error,
+};
+
+/** Whether a value is of a class of fetch. By its tag first: merely to name the class makes Node load all of fetch. */
+function isOfFetch(value: unknown, name: 'Headers' | 'Request' | 'Response'): boolean {
+  return Object.prototype.toString.call(value) === `[object ${name}]` && value instanceof globalThis[name];
+}
+
 const urlHandler: TransferHandler<URL, string> = {
   canHandle: (value) => value instanceof URL,
   serialize: (url) => [url.href, []],
@@ -63,7 +104,7 @@ const urlHandler: TransferHandler<URL, string> = {
 };
 
 const headersHandler: TransferHandler<Headers, [string, string][]> = {
-  canHandle: (value) => value instanceof Headers,
+  canHandle: (value) => isOfFetch(value, 'Headers'),
   serialize: (headers) => [[...headers], []],
   deserialize: (entries) => new Headers(entries),
 };
@@ -76,7 +117,7 @@ interface WireRequest {
 }
 
 const requestHandler: TransferHandler<Request, WireRequest> = {
-  canHandle: (value) => value instanceof Request,
+  canHandle: (value) => isOfFetch(value, 'Request'),
   serialize: (request) => {
     const { url, method, headers, body, cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy } =
       request;
@@ -104,13 +145,14 @@ interface WireResponse {
 }
 
 const responseHandler: TransferHandler<Response, WireResponse> = {
-  canHandle: (value) => value instanceof Response,
+  canHandle: (value) => isOfFetch(value, 'Response'),
   serialize: ({ body, status, statusText, headers, url }) => [
     { body, init: { status, statusText, headers: [...headers] }, url },
     body === null ? [] : [body],
   ],
   deserialize: ({ body, init, url }) => {
-    const response = new Response(body, init);
+    // No response with a status of 0 can be constructed.
+    const response = init.status === 0 ? Response.error() : new Response(body, init);
     // A constructed response has no url; where it came from is part of what it is.
     Object.defineProperty(response, 'url', { value: url, configurable: true });
     return response;
@@ -125,4 +167,5 @@ export const commonHandlers = [
   ['headers', headersHandler],
   ['request', requestHandler],
   ['response', responseHandler],
+  ['error', errorHandler],
 ] as unknown as NamedHandler[];

@@ -10,6 +10,8 @@
  * A task whose arguments or options need more than that travels alone, as RICH.
  */
 export const TASKS = 0;
+/** Added to `argc` for tasks that are sent again: `(number, slot, id, ...args)`. */
+export const WITH_ID = 0x1_0000;
 /** `[DEFINE, callable, definition]`, before the first task that names the callable. */
 export const DEFINE = 1;
 /** `[FORGET, callable]`: no further task will name it. */
@@ -44,6 +46,9 @@ export const PONG = 6;
 /** `[ITEMS, slot, number, items, handled]`: what a stream yields; `handled` as in RichDetails, by position in `items`. */
 export const ITEMS = 7;
 
+/** `[LOADING, slot, number, loading]`: a task waits for its module, or does no more. Its function has not been called. */
+export const LOADING = 8;
+
 /** How a guest finds a callable. */
 export type Definition =
   | { kind: 'source'; name: string; source: string; base: string | undefined }
@@ -53,6 +58,8 @@ export type Definition =
 export interface RichDetails {
   /** Call it, run it as a generator, or construct an object of it. */
   how: 'call' | 'stream' | 'create';
+  /** What the task is called: the number of its first sending. */
+  id: number;
   /** Which attempt this is, from 1. */
   attempt: number;
   /** Whether the host wants to hear of the beginning, because a time limit runs from there. */

@@ -1,3 +1,5 @@
+import { describe } from '../options.js';
+
 /** Finding what in a value structured cloning refuses, for errors that say where it is. */
 
 /** What cannot be cloned, and the way to it from the value: '' for the value itself. */
@@ -10,7 +12,7 @@ export interface Unclonable {
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
 /** Parts looked at, at most: a getter may give a new object each time, so that there is no end to them. */
-const MOST_PARTS = 1_000_000;
+const MOST_PARTS = 200_000;
 
 /** The first part of a value that cannot be cloned; undefined when each part can be by itself. */
 export function findUnclonable(root: unknown, transfer: readonly unknown[] = []): Unclonable | undefined {
@@ -70,17 +72,6 @@ function step(path: string, key: string, inArray: boolean): string {
 function label(key: unknown): string {
   if (typeof key === 'string') return JSON.stringify(key);
   return typeof key === 'number' || typeof key === 'bigint' ? String(key) : `a ${typeof key}`;
-}
-
-/** A value that cannot be sent, as text. Never throws. */
-export function describe(value: unknown): string {
-  try {
-    if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`;
-    if (typeof value === 'symbol') return value.toString();
-    return `an object of class ${Object.prototype.toString.call(value).slice(8, -1)}`;
-  } catch {
-    return 'an object that cannot be described';
-  }
 }
 
 /** The `DataCloneError` for a value that did not go; `where` is as in "argument 2 of resize". */

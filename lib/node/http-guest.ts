@@ -1,0 +1,208 @@
+import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
+import net from 'node:net';
+import { Slots } from './slots.js';
+
+/** Bounds of one process. */
+export interface Settings {
+  backlog: number;
+  concurrency: number;
+  maxPending: number;
+  headersTimeout: number;
+  requestTimeout: number;
+  keepAliveTimeout: number;
+  maxHeaderSize: number;
+}
+
+/** What one process counts. */
+export interface Counts {
+  accepted: number;
+  active: number;
+  waiting: number;
+  refused: number;
+  completed: number;
+  failed: number;
+}
+
+/** ms between two reports to the parent at least. */
+const REPORT_MS = 10;
+/** ms that connections without a request are kept when the server drains: their clients may just be sending one. */
+const IDLE_GRACE_MS = 200;
+
+/**
+ * Serves an application on an address that the parent has bound, until `drain` is aborted and the last request answered.
+ *
+ * @param report - told when the process listens, and of its counts as they change
+ */
+export async function serve(
+  handle: object,
+  app: string,
+  settings: Settings,
+  drain: AbortSignal,
+  report: (counts: Counts) => void,
+): Promise<Counts> {
+  // The parent decides when this process ends; signals of a terminal or a process group are for it.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  const listener = await listenerOf(app);
+  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize } = settings;
+  const server = createServer({
+    headersTimeout,
+    requestTimeout,
+    keepAliveTimeout,
+    maxHeaderSize,
+    connectionsCheckingInterval: 1000,
+  });
+  const gate = new RequestGate(listener, settings, drain, report);
+  server.on('request', (request, response) => {
+    gate.enter(request, response);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(handle as never, settings.backlog, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  gate.report();
+  await aborted(drain);
+  await close(server);
+  return gate.counts();
+}
+
+/** Lets no more requests be handled at once than there are places. */
+class RequestGate {
+  readonly #slots: Slots<[IncomingMessage, ServerResponse]>;
+  readonly #drain: AbortSignal;
+  readonly #report: (counts: Counts) => unknown;
+  #accepted = 0;
+  #refused = 0;
+  #completed = 0;
+  #failed = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(listener: RequestListener, settings: Settings, drain: AbortSignal, report: (counts: Counts) => unknown) {
+    this.#drain = drain;
+    this.#report = report;
+    this.#slots = new Slots(
+      () => settings.concurrency,
+      settings.maxPending,
+      ([request, response]) => {
+        this.#begun.add(response);
+        // Its client may have gone while it waited.
+        if (response.destroyed) this.#end(response);
+        else listener(request, response);
+      },
+    );
+  }
+
+  enter(request: IncomingMessage, response: ServerResponse): void {
+    this.#accepted++;
+    // The client is told before this process goes that the next request needs another connection.
+    if (this.#drain.aborted) response.setHeader('Connection', 'close');
+    response.once('close', () => {
+      this.#end(response);
+    });
+    if (!this.#slots.enter([request, response])) {
+      this.#refused++;
+      response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
+      response.end('The server is busy; try again in a second.\n');
+    }
+    this.#reportSoon();
+  }
+
+  counts(): Counts {
+    return {
+      accepted: this.#accepted,
+      active: this.#slots.active,
+      waiting: this.#slots.waiting,
+      refused: this.#refused,
+      completed: this.#completed,
+      failed: this.#failed,
+    };
+  }
+
+  report(): void {
+    this.#timer = undefined;
+    Promise.resolve(this.#report(this.counts())).catch(() => undefined);
+  }
+
+  /** Requests that hold a place. */
+  readonly #begun = new WeakSet<ServerResponse>();
+
+  #end(response: ServerResponse): void {
+    // One that was turned away never had a place; one still in line gets it, and gives it back at once.
+    if (!this.#begun.delete(response)) return;
+    if (response.writableFinished && response.statusCode < 500) this.#completed++;
+    else this.#failed++;
+    this.#slots.release();
+    this.#reportSoon();
+  }
+
+  #reportSoon(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.report();
+    }, REPORT_MS);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else
+      signal.addEventListener(
+        'abort',
+        () => {
+          resolve();
+        },
+        { once: true },
+      );
+  });
+}
+
+/** Stops accepting and waits for the last request. */
+async function close(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => {
+    // The method of net.Server: that of http.Server cuts off connections on which a request may just be arriving.
+    net.Server.prototype.close.call(server, resolve);
+  });
+  const idle = setInterval(() => {
+    server.closeIdleConnections();
+  }, IDLE_GRACE_MS);
+  await closed;
+  clearInterval(idle);
+}
+
+type FetchHandler = (request: Request) => Response | Promise<Response>;
+
+/** What the application's module gives, as a request listener. */
+async function listenerOf(url: string): Promise<RequestListener> {
+  const module = (await import(url)) as { default?: unknown };
+  const app: unknown = await module.default;
+  if (typeof app === 'function') {
+    // A request listener takes a response, as Express's and Hono's node adapter do; a fetch handler returns one.
+    return app.length >= 2 || isExpress(app) ? (app as RequestListener) : fromFetch(app as FetchHandler);
+  }
+  if (typeof app === 'object' && app !== null) {
+    const { fetch, callback, ready, server } = app as Record<string, unknown>;
+    if (typeof fetch === 'function') return fromFetch(fetch.bind(app) as FetchHandler);
+    if (typeof callback === 'function') return callback.call(app) as RequestListener;
+    if (typeof ready === 'function' && server instanceof Server) {
+      // Fastify routes what its own server gets.
+      await (ready as () => Promise<unknown>).call(app);
+      return (request, response) => server.emit('request', request, response);
+    }
+  }
+  throw new TypeError(
+    `The default export of ${url} must be a request listener, an application of Express, Koa, Fastify or Hono, ` +
+      `or a fetch handler: it is ${app === null ? 'null' : typeof app}`,
+  );
+}
+
+function isExpress(app: object): boolean {
+  return typeof (app as { handle?: unknown }).handle === 'function';
+}
+
+async function fromFetch(handler: FetchHandler): Promise<RequestListener> {
+  const { createRequestListener } = await import('@remix-run/node-fetch-server');
+  return createRequestListener((request) => handler(request));
+}

@@ -1,0 +1,26 @@
+import type { Socket } from 'node:net';
+
+/** A socket that belongs to the task it is sent to: it is closed when the task has ended. */
+export class ServedSocket {
+  readonly socket: Socket;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+}
+
+/** ms that a peer has to take the last words of a handler. */
+const LINGER_MS = 5000;
+
+/** Closes the socket of a task that has ended, once what it wrote has gone. */
+export function closeServed(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.destroySoon();
+  const timer = setTimeout(() => {
+    socket.destroy();
+  }, LINGER_MS);
+  timer.unref();
+  socket.once('close', () => {
+    clearTimeout(timer);
+  });
+}

@@ -1,0 +1,60 @@
+import { Fifo } from '../fifo.js';
+
+/**
+ * A bounded number of places, and a bounded line of those who wait for one: what a pooled server does with connections,
+ * datagrams and requests alike.
+ */
+export class Slots<T> {
+  readonly #places: () => number;
+  readonly #mostWaiting: number;
+  readonly #line = new Fifo<T>();
+  readonly #begin: (entry: T) => void;
+  #taken = 0;
+
+  /**
+   * @param places - how many there are; may change
+   * @param begin - is called for an entry that has a place; `release` gives the place back
+   */
+  constructor(places: () => number, mostWaiting: number, begin: (entry: T) => void) {
+    this.#places = places;
+    this.#mostWaiting = mostWaiting;
+    this.#begin = begin;
+  }
+
+  /** Places taken. */
+  get active(): number {
+    return this.#taken;
+  }
+
+  /** Entries in line. */
+  get waiting(): number {
+    return this.#line.length;
+  }
+
+  /** @returns false when there is neither a place nor room in the line */
+  enter(entry: T): boolean {
+    if (this.#taken < this.#places()) {
+      this.#taken++;
+      this.#begin(entry);
+      return true;
+    }
+    if (this.#line.length >= this.#mostWaiting) return false;
+    this.#line.push(entry);
+    return true;
+  }
+
+  /** Gives a place to whoever has waited longest. */
+  release(): void {
+    this.#taken--;
+    while (this.#taken < this.#places() && this.#line.length > 0) {
+      this.#taken++;
+      this.#begin(this.#line.shift() as T);
+    }
+  }
+
+  /** Sends everybody in line away. */
+  clear(sendAway: (entry: T) => void): void {
+    for (const entry of this.#line) sendAway(entry);
+    this.#line.clear();
+  }
+}

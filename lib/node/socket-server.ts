@@ -1,0 +1,252 @@
+import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import type { Executor } from '../executor.js';
+import { checkCount, checkDuration, checkSignal, readOptions, show } from '../options.js';
+import { WorkerPoolExecutor } from '../pool/worker-pool.js';
+import { checkTimeout } from '../timeouts.js';
+import { ServedSocket } from './served-socket.js';
+import { Slots } from './slots.js';
+
+/** What a pooled server has done and is doing. */
+export interface ServerStats {
+  /** Connections, datagrams or requests that have come. */
+  accepted: number;
+  /** Those served now. */
+  active: number;
+  /** Those that wait for a place. */
+  waiting: number;
+  /** Those that were sent away because too many waited. */
+  refused: number;
+  /** Those served well. */
+  completed: number;
+  /** Those whose handler failed. */
+  failed: number;
+}
+
+/** A server whose work is done by a pool. */
+export interface PooledServer extends AsyncDisposable {
+  /** Where it listens. */
+  address(): AddressInfo;
+  /** Counters, now and since the start. */
+  stats(): ServerStats;
+  /**
+   * Stops accepting, lets what is being served finish, and ends what has not finished in time. `await using` does the same.
+   *
+   * @param options - `grace`: ms given to finish; without a limit by default
+   */
+  close(options?: { grace?: number }): Promise<void>;
+}
+
+/** Serves one connection, in a worker. The connection is closed when it returns. */
+export type SocketHandler = (socket: Socket, address: { address: string; port: number; family: string }) => unknown;
+
+/** Options of {@link serveSockets}, beside those of `net.Server.listen`. */
+export interface SocketServerOptions extends ListenOptions {
+  /** Connections that may wait, unread, for a place in the pool; further ones are refused. @default 1024 */
+  maxPending?: number | undefined;
+  /** ms that a connection may be served; past it, it is closed and its handler stopped. No limit by default. */
+  timeout?: number | undefined;
+  /** Closes the server and ends its connections. */
+  signal?: AbortSignal | undefined;
+  /** Told of errors of handlers, with the address of the peer. @default nothing: the connection is closed */
+  onError?: ((error: unknown, peer: string) => void) | undefined;
+}
+
+/**
+ * Serves sockets from a pool: each accepted connection is one task, with a working socket in the worker. To threads the
+ * socket is bridged with backpressure; to processes it is handed over as the operating system's handle, so that the
+ * connection never passes this process again. No more connections are served at once than the pool has slots.
+ *
+ * @param executor - the pool; it stays open when the server closes
+ * @param handler - given as for `executor.submit`; called with the socket and the address of the peer
+ * @param options - where to listen, and bounds
+ * @returns the server, once it listens
+ * @throws TypeError or RangeError when an option is nonsense
+ *
+ * @example
+ * ```ts
+ * import { ThreadPoolExecutor } from 'concurrent-futures';
+ * import { serveSockets } from 'concurrent-futures/server';
+ * import type { Socket } from 'node:net';
+ *
+ * const executor = new ThreadPoolExecutor(4, { concurrentTasksPerWorker: 32 });
+ * const echo = async (socket: Socket) => { for await (const chunk of socket) socket.write(chunk); };
+ * await using server = await serveSockets(executor, echo, { port: 0, host: '127.0.0.1' });
+ * console.log(server.address().port > 0); // true
+ * ```
+ */
+export async function serveSockets(
+  executor: Executor,
+  handler: SocketHandler,
+  options: SocketServerOptions,
+): Promise<PooledServer> {
+  const server = new SocketServer(executor, handler, options);
+  await server.listen();
+  return server;
+}
+
+class SocketServer implements PooledServer {
+  readonly #executor: Executor;
+  readonly #handler: SocketHandler;
+  readonly #listenOptions: ListenOptions;
+  readonly #timeout: number | undefined;
+  readonly #onError: ((error: unknown, peer: string) => void) | undefined;
+  readonly #server: Server;
+  readonly #slots: Slots<Socket>;
+  readonly #sockets = new Set<Socket>();
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal | undefined;
+  #accepted = 0;
+  #refused = 0;
+  #completed = 0;
+  #failed = 0;
+  #closed: Promise<void> | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(executor: Executor, handler: SocketHandler, given: SocketServerOptions) {
+    const { maxPending = 1024, timeout, signal, onError, ...listenOptions } = readOptions(given, 'serveSockets');
+    if (timeout !== undefined) checkDuration(timeout, 'timeout');
+    checkSignal(signal);
+    this.#executor = executor;
+    this.#handler = handler;
+    this.#timeout = timeout;
+    this.#onError = onError;
+    this.#signal = signal;
+    // The queue of waiting connections is here; the listen backlog only has to outlast a busy moment.
+    this.#listenOptions = { backlog: 1024, ...listenOptions };
+    this.#slots = new Slots(slotsOf(executor), checkCount(maxPending, 'maxPending', 0, true), (socket) => {
+      this.#serve(socket);
+    });
+    // Nothing is read here: every byte belongs to the worker.
+    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+      this.#accept(socket);
+    });
+  }
+
+  listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#listenOptions, () => {
+        this.#server.off('error', reject);
+        if (this.#signal?.aborted === true) void this.close({ grace: 0 });
+        this.#signal?.addEventListener('abort', this.#abort, { once: true });
+        resolve();
+      });
+    });
+  }
+
+  address(): AddressInfo {
+    return this.#server.address() as AddressInfo;
+  }
+
+  stats(): ServerStats {
+    return {
+      accepted: this.#accepted,
+      active: this.#slots.active,
+      waiting: this.#slots.waiting,
+      refused: this.#refused,
+      completed: this.#completed,
+      failed: this.#failed,
+    };
+  }
+
+  close(options: { grace?: number } = {}): Promise<void> {
+    const grace = checkTimeout(options.grace, 'grace');
+    this.#closed ??= this.#close();
+    if (grace !== undefined) this.#endAfter(grace);
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  readonly #abort = () => {
+    void this.close({ grace: 0 });
+  };
+
+  async #close(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#server.close();
+    this.#slots.clear((socket) => {
+      this.#refuse(socket);
+    });
+    if (this.#slots.active === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  #endAfter(grace: number): void {
+    const end = () => {
+      // Sockets that are bridged end here, and their handlers read an end; what has not begun or does not heed it is stopped.
+      for (const socket of this.#sockets) socket.destroy();
+      this.#ending.abort(new Error(`The server was closed, and its connections ended after ${String(grace)} ms`));
+    };
+    if (grace === 0) end();
+    else setTimeout(end, grace).unref();
+  }
+
+  #accept(socket: Socket): void {
+    this.#accepted++;
+    this.#sockets.add(socket);
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+    });
+    // A peer that resets its connection is no error of this process; the handler sees it on its side.
+    socket.on('error', ignore);
+    if (this.#closed !== undefined || !this.#slots.enter(socket)) this.#refuse(socket);
+  }
+
+  #refuse(socket: Socket): void {
+    this.#refused++;
+    socket.resetAndDestroy();
+  }
+
+  #serve(socket: Socket): void {
+    const { remoteAddress = '', remotePort = 0, remoteFamily = '' } = socket;
+    if (socket.destroyed) {
+      this.#end(socket, undefined);
+      return;
+    }
+    const bounded = this.#executor.with({
+      signal: this.#ending.signal,
+      ...(this.#timeout === undefined ? {} : { timeout: this.#timeout }),
+    });
+    try {
+      const peer = { address: remoteAddress, port: remotePort, family: remoteFamily };
+      const future = bounded.submit(this.#handler as (...args: unknown[]) => unknown, new ServedSocket(socket), peer);
+      future.addDoneCallback(() => {
+        const outcome = future.outcome();
+        this.#end(socket, outcome?.status === 'rejected' ? outcome : undefined);
+      });
+    } catch (reason) {
+      this.#end(socket, { reason });
+    }
+  }
+
+  #end(socket: Socket, failure: { reason: unknown } | undefined): void {
+    if (failure === undefined) {
+      this.#completed++;
+    } else {
+      this.#failed++;
+      socket.destroy();
+      const { remoteAddress, remotePort } = socket;
+      this.#onError?.(failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
+    }
+    this.#slots.release();
+    if (this.#slots.active === 0) this.#onIdle?.();
+  }
+}
+
+/** How many tasks an executor runs at once. */
+export function slotsOf(executor: Executor): () => number {
+  if (executor instanceof WorkerPoolExecutor) return () => executor.slots;
+  if (typeof (executor as { submit?: unknown } | null)?.submit !== 'function') {
+    throw new TypeError(`A pooled server needs an executor: received ${show(executor)}`);
+  }
+  return () => Infinity;
+}
+
+function ignore(): void {
+  // Intentionally empty.
+}

@@ -1,0 +1,14 @@
+export {
+  type DatagramHandler,
+  type DatagramOptions,
+  serveDatagrams,
+  type PooledDatagramServer,
+} from './node/datagram-server.js';
+export { type HttpServerOptions, type PooledHttpServer, serveHttp } from './node/http-server.js';
+export {
+  type PooledServer,
+  type ServerStats,
+  serveSockets,
+  type SocketHandler,
+  type SocketServerOptions,
+} from './node/socket-server.js';
