@@ -56,6 +56,8 @@ export class TaskRunner {
   readonly #messages = new Fifo<unknown[]>();
   // Kept for the few tasks that have one, by number.
   readonly #signals = new Map<number, AbortController>();
+  /** Tasks that wait for their modules. */
+  readonly #loading = new Set<number>();
   readonly #streams = new Map<number, GuestStream>();
   readonly #disposers = new Map<number, (() => void)[]>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
@@ -127,6 +129,7 @@ export class TaskRunner {
         break;
       case ABORT:
         this.#signals.get(message[1] as number)?.abort(message[2]);
+        this.#loading.delete(message[1] as number);
         this.#forget(message[1] as number);
         break;
       case CREDIT:
@@ -342,16 +345,20 @@ export class TaskRunner {
       return;
     }
     this.#active++;
+    this.#loading.add(number);
     this.#port.postMessage([LOADING, slot, number, true]);
     loaded.then(
       () => {
         this.#active--;
         this.#port.postMessage([LOADING, slot, number, false]);
-        goOn();
+        // One that was stopped meanwhile is not called: nobody wants its result, and it could block the others.
+        if (this.#loading.delete(number)) goOn();
+        else this.#fail(slot, number, began, undefined, callable);
         this.#loop();
       },
       (error: unknown) => {
         this.#active--;
+        this.#loading.delete(number);
         this.#fail(slot, number, began, error, callable);
         this.#loop();
       },

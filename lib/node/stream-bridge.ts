@@ -61,6 +61,8 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
     const refused = postChunk(port, chunk);
     if (refused !== undefined) stream.destroy(refused);
   });
+  // One that was accepted with pauseOnConnect waits to be told.
+  readable?.resume();
   readable?.on('end', () => {
     post({ kind: 'end' });
   });

@@ -25,7 +25,7 @@ import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
 import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
-import { Workforce } from './workforce.js';
+import { unref, Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;
@@ -55,6 +55,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #workforce: Workforce;
   /** Tasks that were loading their modules when their worker died of a stray error: that may happen to each once. */
   readonly #spared = new WeakSet<Task>();
+  /** Workers that are asked for a sign of life now and then. */
+  readonly #watched = new WeakSet<WorkerRunner>();
 
   /** When the pool was made, in ms on the shared clock. */
   readonly #made = now();
@@ -573,14 +575,27 @@ export abstract class WorkerPoolExecutor extends Executor {
     this.#fail(task, error);
   }
 
-  /** Its other tasks may end in peace, unless they cannot: a blocked thread runs none of them. */
+  /**
+   * Its other tasks may end in peace, unless they cannot: a blocked thread runs none of them. Asked again and again as long
+   * as the stopped task is there, which may block it later.
+   */
   #endIfBlocked(runner: WorkerRunner): void {
-    const timer = setTimeout(() => {
-      runner.terminate();
-    }, BLOCKED_AFTER_MS);
-    runner.ping(() => {
-      clearTimeout(timer);
-    });
+    if (this.#watched.has(runner)) return;
+    this.#watched.add(runner);
+    const look = () => {
+      if (!runner.abandons) {
+        this.#watched.delete(runner);
+        return;
+      }
+      const blocked = setTimeout(() => {
+        runner.terminate();
+      }, BLOCKED_AFTER_MS);
+      runner.ping(() => {
+        clearTimeout(blocked);
+        unref(setTimeout(look, BLOCKED_AFTER_MS));
+      });
+    };
+    look();
   }
 }
 

@@ -308,6 +308,11 @@ export class WorkerRunner {
     this.#abandoned.add(task);
   }
 
+  /** Whether tasks go on in it whose futures have ended. */
+  get abandons(): boolean {
+    return this.state !== 'ended' && this.#abandoned.size > 0;
+  }
+
   /** Fires the task's own signal. */
   abort(task: Task, reason: unknown): void {
     try {

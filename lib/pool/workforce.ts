@@ -119,6 +119,6 @@ export class Workforce {
 }
 
 /** Timers about workers are no reason to keep the process; tasks are. */
-function unref(timer: unknown): void {
+export function unref(timer: unknown): void {
   (timer as { unref?: () => void }).unref?.();
 }
