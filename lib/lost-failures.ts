@@ -7,7 +7,8 @@ export interface TaskDescription {
 
 interface Held {
   text: string;
-  task: TaskDescription | undefined;
+  name: string | undefined;
+  site: string;
 }
 
 /** Watches failed futures that nobody has looked at, and reports each once when it is garbage-collected. */
@@ -15,9 +16,8 @@ export class LostFailures {
   readonly #registry: FinalizationRegistry<Held>;
 
   constructor(report: (message: string) => void) {
-    this.#registry = new FinalizationRegistry(({ text, task }) => {
-      const what = task === undefined ? 'A future' : `The task ${task.name}`;
-      const site = task?.site() ?? '';
+    this.#registry = new FinalizationRegistry(({ text, name, site }) => {
+      const what = name === undefined ? 'A future' : `The task ${name}`;
       report(
         `${what} failed and nobody looked at its future: ${text}${site === '' ? '' : `\nIt was submitted\n${site}`}`,
       );
@@ -25,8 +25,9 @@ export class LostFailures {
   }
 
   watch(future: object, error: unknown, task: TaskDescription | undefined): void {
-    // The error's text and not the error: it may refer to the future, which would then never be collected.
-    this.#registry.register(future, { text: describeError(error), task }, future);
+    // Texts, and neither the error nor the captured frames: they may refer to the future, which would then never be collected.
+    const held: Held = { text: describeError(error), name: task?.name, site: task?.site() ?? '' };
+    this.#registry.register(future, held, future);
   }
 
   unwatch(future: object): void {

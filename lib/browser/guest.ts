@@ -11,11 +11,12 @@ export function endpoint(): Endpoint {
 }
 
 /** Listens on the port that the tasks come by. */
-export function connectPort(port: unknown, receive: (message: unknown) => void): GuestPort {
+export function connectPort(port: unknown, receive: (message: unknown) => void, unreadable: () => void): GuestPort {
   const messagePort = port as MessagePort;
   messagePort.onmessage = ({ data }: MessageEvent) => {
     receive(data);
   };
+  messagePort.onmessageerror = unreadable;
   return {
     postMessage: (message, transfer = []) => {
       messagePort.postMessage(message, transfer as Transferable[]);

@@ -64,7 +64,15 @@ function checkFunction(found: unknown, name: string, where: string): AnyFunction
  * Adds to a ReferenceError of a function sent by its source what its author has to know: the variables around it stayed
  * at home.
  */
-export function explainReferenceError(error: unknown, { definition }: GuestCallable): void {
+export function explainReferenceError(error: unknown, callable: GuestCallable): void {
+  try {
+    explain(error, callable);
+  } catch {
+    // What was thrown resists: a revoked proxy, a frozen error. It goes as it is.
+  }
+}
+
+function explain(error: unknown, { definition }: GuestCallable): void {
   if (definition.kind !== 'source' || !(error instanceof ReferenceError)) return;
   const told =
     `${error.message}. The function ${definition.name} was sent by its source, so it sees its arguments and the worker's ` +

@@ -7,9 +7,15 @@ import { TaskRunner } from './task-runner.js';
 export function serveTasks(exposed: object): void {
   const api: GuestApi = {
     serve: (config) => {
-      const port = connectPort(config.port, (message) => {
-        runner.receive(message as unknown[]);
-      });
+      const port = connectPort(
+        config.port,
+        (message) => {
+          runner.receive(message as unknown[]);
+        },
+        () => {
+          runner.receiveUnreadable();
+        },
+      );
       const runner = new TaskRunner(port, config, exposed);
       void runner.start(config.initializer);
       // Never settled: the call lasts as long as the worker. The reference keeps the port from being collected.

@@ -24,6 +24,7 @@ import {
   type RichDetails,
   type ServeConfig,
   TASKS,
+  UNREADABLE,
   WITH_ID,
 } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -61,6 +62,8 @@ export class TaskRunner {
   readonly #streams = new Map<number, GuestStream>();
   readonly #disposers = new Map<number, (() => void)[]>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
+  /** Messages of the host so far. */
+  #received = 0;
   #active = 0;
   #ready = false;
   #looping = false;
@@ -113,8 +116,15 @@ export class TaskRunner {
     this.#loop();
   }
 
+  /** A message of the host cannot be read here: it knows which tasks were in it. */
+  receiveUnreadable(): void {
+    this.#received++;
+    this.#port.postMessage([UNREADABLE, this.#received]);
+  }
+
   /** Takes a message of the host. */
   receive(message: unknown[]): void {
+    this.#received++;
     switch (message[0]) {
       case TASKS:
       case RICH:
@@ -137,6 +147,8 @@ export class TaskRunner {
         break;
       case RETURN:
         this.#streams.get(message[1] as number)?.stop();
+        // A generator that waits for something in the meantime is told by its signal.
+        this.#signals.get(message[1] as number)?.abort();
         break;
       case PING:
         this.#port.postMessage([PONG, message[1]]);
@@ -248,8 +260,9 @@ export class TaskRunner {
       return transfer({ port }, [port as object]);
     }
     const generator = generatorOf(call(...args), name);
+    const { id, attempt } = this.#current;
     const stream = new GuestStream(this.#port, slot, number, name, generator, (step) => {
-      this.#current.number = number;
+      Object.assign(this.#current, { number, id, attempt });
       setCurrent(this.#current);
       try {
         return step();

@@ -22,10 +22,11 @@ export function endpoint(): Endpoint {
 }
 
 /** Listens on the port that the tasks come by. */
-export function connectPort(port: unknown, receive: (message: unknown) => void): GuestPort {
+export function connectPort(port: unknown, receive: (message: unknown) => void, unreadable: () => void): GuestPort {
   if (parentChannel !== undefined) return parentChannel.connect(receive);
   const nodePort = port as NodePort;
   nodePort.on('message', receive);
+  nodePort.on('messageerror', unreadable);
   return nodePort;
 }
 

@@ -22,8 +22,10 @@ export interface TaskExtra {
   readonly options: TaskOptions | undefined;
   /** Undefined for a plain call. */
   readonly special: Special | undefined;
-  /** Some of its arguments are moved or encoded when it is sent, so it can be sent only once. */
+  /** Some of its arguments may be moved when it is sent, so it is sent only where it can begin. */
   readonly moves: boolean;
+  /** Some of them have been moved: it cannot be sent again. */
+  moved: boolean;
 }
 
 /**
@@ -53,6 +55,8 @@ export class Task implements FutureSource, Linked {
   slot = -1;
   /** What workers claim it by: another one for each sending, so that a message of an earlier one is void. */
   number = 0;
+  /** Which of the messages to its worker it is in. */
+  message = 0;
   /** The number of its first sending: what it is called in its worker. */
   id = 0;
 
@@ -85,6 +89,10 @@ export class Task implements FutureSource, Linked {
 
   get moves(): boolean {
     return this.extra?.moves === true;
+  }
+
+  get moved(): boolean {
+    return this.extra?.moved === true;
   }
 
   get priority(): number {
@@ -123,5 +131,7 @@ export function extraOf(
     if (moves) break;
     if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function') moves = needsEncoding(arg);
   }
-  return moves || options !== undefined || special !== undefined ? { options, special, moves } : undefined;
+  return moves || options !== undefined || special !== undefined
+    ? { options, special, moves, moved: false }
+    : undefined;
 }

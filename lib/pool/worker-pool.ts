@@ -458,9 +458,11 @@ export abstract class WorkerPoolExecutor extends Executor {
     const spared: Task[] = [];
     for (const task of begun) {
       // Its function has not been called, so the error is most likely another's. If it is its module's, it comes again.
-      if (loading.has(task) && !task.moves && !this.#spared.has(task)) spared.push(task);
-      else if (!task.moves && task.attempt <= (task.options?.retries ?? 0)) again.push(task);
-      else lost.push(task);
+      if (loading.has(task) && !task.moved && !this.#spared.has(task)) spared.push(task);
+      // A stream that has begun has given items to its reader, who cannot take them back.
+      else if (!task.moved && typeof task.special !== 'object' && task.attempt <= (task.options?.retries ?? 0)) {
+        again.push(task);
+      } else lost.push(task);
     }
     for (const task of again) {
       task.attempt++;
@@ -475,7 +477,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     for (const task of [...spared, ...unbegun]) this.#limits.pause(task);
     again.push(...spared);
     // What was moved to the worker is gone with it.
-    for (const task of unbegun) (task.moves ? lost : again).push(task);
+    for (const task of unbegun) (task.moved ? lost : again).push(task);
     this.#scheduler.putBack(again);
     if (!expected) this.#countDeath(runner, death, begun.length > spared.length);
     if (this.#broken === undefined) this.#pump();

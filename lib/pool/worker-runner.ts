@@ -22,6 +22,7 @@ import {
   type RichDetails,
   type ServeConfig,
   TASKS,
+  UNREADABLE,
   WITH_ID,
 } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -95,8 +96,8 @@ export class WorkerRunner {
 
   readonly #events: RunnerEvents;
   readonly #connection: Connection;
-  /** Held as long as the worker lives: see `wrapGuest`. */
-  readonly #serve: ReturnType<typeof wrapGuest>;
+  /** Held as long as the worker lives, and not longer: Comlink holds on to the endpoint, and thereby to this, until it goes. */
+  #serve: ReturnType<typeof wrapGuest> | undefined;
   readonly #table: HostTable | undefined;
   readonly #backend: Backend;
   readonly #nextNumber: () => number;
@@ -118,6 +119,8 @@ export class WorkerRunner {
   #sent = 0;
   #lastError: unknown;
   #terminating = false;
+  /** Messages sent by the task port. */
+  #posted = 0;
   #pings = 0;
   #pong: ((n: number) => void) | undefined;
 
@@ -242,7 +245,7 @@ export class WorkerRunner {
       this.#take(task);
       if (!this.#defined.has(task.callable)) {
         this.#defined.add(task.callable);
-        this.#connection.post([DEFINE, task.callable.id, task.callable.definition], []);
+        this.#postMessage([DEFINE, task.callable.id, task.callable.definition], []);
       }
       if (task.rich) {
         flush();
@@ -316,9 +319,9 @@ export class WorkerRunner {
   /** Fires the task's own signal. */
   abort(task: Task, reason: unknown): void {
     try {
-      this.#connection.post([ABORT, task.number, reason], []);
+      this.#postMessage([ABORT, task.number, reason], []);
     } catch {
-      this.#connection.post([ABORT, task.number, undefined], []);
+      this.#postMessage([ABORT, task.number, undefined], []);
     }
   }
 
@@ -328,17 +331,17 @@ export class WorkerRunner {
     this.#pong = (answer) => {
       if (answer === n) answered();
     };
-    this.#connection.post([PING, n], []);
+    this.#postMessage([PING, n], []);
   }
 
   /** The reader of a stream wants more items. */
   giveCredit(task: Task, items: number, sent: unknown[]): void {
-    this.#connection.post([CREDIT, task.number, items, ...sent], []);
+    this.#postMessage([CREDIT, task.number, items, ...sent], []);
   }
 
   /** The reader of a stream wants no more. */
   endStream(task: Task): void {
-    this.#connection.post([RETURN, task.number], []);
+    this.#postMessage([RETURN, task.number], []);
   }
 
   /** Whether a task in flight waits for its reader, and is therefore no reason to keep the process alive. */
@@ -362,7 +365,7 @@ export class WorkerRunner {
 
   /** The pool will name this callable no more. */
   forget(callable: Callable): void {
-    if (this.#defined.delete(callable) && this.state !== 'ended') this.#connection.post([FORGET, callable.id], []);
+    if (this.#defined.delete(callable) && this.state !== 'ended') this.#postMessage([FORGET, callable.id], []);
   }
 
   /** Takes no more tasks. */
@@ -384,6 +387,32 @@ export class WorkerRunner {
   kill(): void {
     this.terminate();
     if (this.state !== 'ended') this.#connection.terminate();
+  }
+
+  /** Posts by the task port, and counts: the guest names a message that it cannot read by its number. */
+  #postMessage(message: unknown[], transfer: readonly unknown[], handle?: unknown): void {
+    this.#connection.post(message, transfer, handle);
+    this.#posted++;
+  }
+
+  /** Tasks whose message the worker cannot read: a lone one fails; of several, each is sent alone to find the one. */
+  #onUnreadable(count: number): void {
+    const tasks = this.#slots.filter((task): task is Task => task?.message === count);
+    const [first] = tasks;
+    if (tasks.length === 1 && first !== undefined) {
+      const error = cloneError(
+        `An argument of ${first.callable.name} cannot be read in the worker: it`,
+        undefined,
+        undefined,
+      );
+      this.#release(first);
+      this.#sent--;
+      this.#tell({ failed: true, tasks: [first], values: [error] });
+      return;
+    }
+    const refused: Endings = { failed: true, tasks: [], values: [] };
+    for (const task of tasks) this.#sendRich(task, refused);
+    this.#tell(refused);
   }
 
   #take(task: Task): void {
@@ -423,7 +452,7 @@ export class WorkerRunner {
 
   #post(message: unknown[], tasks: readonly Task[], refused: Endings): void {
     try {
-      this.#connection.post(message, []);
+      this.#postMessage(message, []);
       this.#noteSent(tasks);
     } catch (cause) {
       const [task] = tasks;
@@ -445,6 +474,7 @@ export class WorkerRunner {
     const { args, options } = task;
     const transfer: unknown[] = [...(options?.transfer ?? [])];
     const values: unknown[] = [];
+    let movesForGood = transfer.length > 0;
     let handle: unknown;
     const { special } = task;
     const details: RichDetails = {
@@ -467,29 +497,34 @@ export class WorkerRunner {
         values.push(wire === undefined ? arg : wire.value);
         if (wire === undefined) return;
         transfer.push(...wire.transfer);
+        if (wire.transfer.length > 0 && !isRenewed(wire.handler)) movesForGood = true;
         if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
       });
-      this.#connection.post([RICH, task.callable.id, task.number, task.slot, details, values], transfer, handle);
+      // The same stream may be an argument twice, and is moved once.
+      const moved = [...new Set(transfer)];
+      this.#postMessage([RICH, task.callable.id, task.number, task.slot, details, values], moved, handle);
+      if (task.extra !== undefined) task.extra.moved = handle !== undefined || movesForGood;
       this.#noteSent([task]);
     } catch (cause) {
-      this.#refuse(task, cause, refused, values);
+      this.#refuse(task, cause, refused, values, transfer);
       return;
     }
     if (this.#table === undefined && options?.timeout !== undefined) this.#events.begun(task, 0);
   }
 
   #noteSent(tasks: readonly Task[]): void {
+    for (const task of tasks) task.message = this.#posted;
     const { sent } = this.#connection;
     if (sent !== undefined) for (const { slot } of tasks) this.#sentBy[slot] = sent;
   }
 
-  #refuse(task: Task, cause: unknown, refused: Endings, values: unknown[] = task.args): void {
-    const { args, callable, options } = task;
+  #refuse(task: Task, cause: unknown, refused: Endings, values: unknown[] = task.args, transfer: unknown[] = []): void {
+    const { args, callable } = task;
     this.#release(task);
     this.#sent--;
     let error: unknown;
     for (let i = 0; i < args.length && error === undefined; i++) {
-      const found = findUnclonable(i < values.length ? values[i] : args[i], options?.transfer);
+      const found = findUnclonable(i < values.length ? values[i] : args[i], transfer);
       if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
     }
     error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
@@ -516,6 +551,9 @@ export class WorkerRunner {
         if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
         break;
       }
+      case UNREADABLE:
+        this.#onUnreadable(message[1] as number);
+        break;
       case LOADING: {
         const task = this.#slots[message[1] as number];
         if (task === undefined || task.number !== message[2]) break;
@@ -546,10 +584,21 @@ export class WorkerRunner {
 
   #receiveItems(task: Task, message: unknown[]): void {
     const items = message[3] as unknown[];
-    for (const [position, handler] of message[4] as RichDetails['handled']) {
-      items[position] = decodeValue(handler, items[position]);
+    const reader = task.special as StreamReader;
+    let position = 0;
+    try {
+      for (const [at, handler] of message[4] as RichDetails['handled']) {
+        position = at;
+        items[at] = decodeValue(handler, items[at]);
+      }
+      reader.receive(items);
+    } catch (error) {
+      // It ends the stream at its place; the generator is told, and holds its slot until it has ended.
+      reader.receive(items.slice(0, position));
+      this.abandon(task);
+      this.endStream(task);
+      this.#events.ended(this, { failed: true, tasks: [task], values: [error] });
     }
-    (task.special as StreamReader).receive(items);
   }
 
   #endOne(task: Task, message: unknown[]): void {
@@ -601,6 +650,7 @@ export class WorkerRunner {
     this.#readRing();
     const expected = this.state === 'ending';
     this.state = 'ended';
+    this.#serve = undefined;
     const begun: Task[] = [];
     const unbegun: Task[] = [];
     for (const task of this.#slots) {
@@ -623,6 +673,11 @@ export class WorkerRunner {
       unbegun: unbegun.sort(byOrder),
     });
   }
+}
+
+/** Handlers that make a new port each time, so that their values can be sent again. */
+function isRenewed(handler: string | undefined): boolean {
+  return handler === 'proxy' || handler === 'signal';
 }
 
 /** How the entry of a task in a batch looks. */

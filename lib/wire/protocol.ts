@@ -40,6 +40,8 @@ export const BEGUN = 3;
 export const READY = 4;
 /** `[INITIALIZER_FAILED, error]` */
 export const INITIALIZER_FAILED = 5;
+/** `[UNREADABLE, count]`: the message of the host that was the count-th by this port cannot be read. */
+export const UNREADABLE = 9;
 /** `[PONG, n]` */
 export const PONG = 6;
 
