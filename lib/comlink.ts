@@ -177,6 +177,9 @@ function wrapPort(port: unknown): { remote: Comlink.Remote<object>; endpoint: Gu
   return { remote: Comlink.wrap<object>(endpoint as never), endpoint };
 }
 
+/** What console.log of Node asks an object for. */
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
+
 /** A handle to an object that lives in a worker; `gone` is called when it is let go, or has died. */
 export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObject<T> {
   const { remote, endpoint } = wrapPort(port);
@@ -189,6 +192,9 @@ export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObje
       // Not a promise, although Comlink's proxies answer to everything.
       if (key === 'then') return undefined;
       if (key === 'release' || key === Symbol.dispose) return release;
+      if (key === INSPECT) return () => 'RemoteObject {}';
+      // To look at it is no call: what the language or a logger asks of an object is asked by symbols.
+      if (typeof key === 'symbol') return undefined;
       return readRemote(target, key);
     },
   }) as unknown as RemoteObject<T>;

@@ -16,7 +16,7 @@ export interface ProcessPoolExecutorOptions extends PoolOptions {
 }
 
 /**
- * Runs callables in a pool of child processes: as {@link ThreadPoolExecutor}, for what threads must not share.
+ * Runs callables in a pool of child processes: as `ThreadPoolExecutor`, for what threads must not share.
  *
  * Follows `concurrent.futures.ProcessPoolExecutor` of Python 3.14. Processes share no memory with this one, so a task that
  * was sent counts as begun, and no more is sent than a process can begin. A `net.Socket` or `net.Server` argument is handed

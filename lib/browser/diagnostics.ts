@@ -19,3 +19,15 @@ export function warn(name: string, message: string): void {
 export function bindContext<F extends (...args: never[]) => unknown>(callback: F): F {
   return callback;
 }
+
+const silent = { hasSubscribers: false, publish: (message: unknown): unknown => message };
+
+/** Browsers have no diagnostics channels. */
+export const channels = {
+  taskSubmitted: silent,
+  taskStarted: silent,
+  taskEnded: silent,
+  taskCancelled: silent,
+  workerStarted: silent,
+  workerEnded: silent,
+};

@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import { channel } from 'node:diagnostics_channel';
 import { LostFailures } from '../lost-failures.js';
 
 /** Reports lost failures as process warnings, which `--trace-warnings` and `process.on('warning')` reach. */
@@ -20,3 +21,13 @@ export function warn(name: string, message: string): void {
 export function bindContext<F extends (...args: never[]) => unknown>(callback: F): F {
   return AsyncResource.bind(callback as never);
 }
+
+/** Channels of node:diagnostics_channel that tell what executors do; a look at `hasSubscribers` is all they cost unheard. */
+export const channels = {
+  taskSubmitted: channel('concurrent-futures:task:submitted'),
+  taskStarted: channel('concurrent-futures:task:started'),
+  taskEnded: channel('concurrent-futures:task:ended'),
+  taskCancelled: channel('concurrent-futures:task:cancelled'),
+  workerStarted: channel('concurrent-futures:worker:started'),
+  workerEnded: channel('concurrent-futures:worker:ended'),
+};

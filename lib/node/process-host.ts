@@ -24,7 +24,16 @@ const GRACE_MS = 1000;
 /** Options of child processes. */
 export interface ProcessOptions extends ForkOptions {
   /** Limits of the JavaScript engine, as for threads. */
-  resourceLimits?: { maxOldGenerationSizeMb?: number; maxYoungGenerationSizeMb?: number; stackSizeMb?: number };
+  resourceLimits?:
+    | {
+        /** MB of the heap of long-lived objects. */
+        maxOldGenerationSizeMb?: number;
+        /** MB of the heap of young objects. */
+        maxYoungGenerationSizeMb?: number;
+        /** MB of the stack. */
+        stackSizeMb?: number;
+      }
+    | undefined;
 }
 
 /** A bound address that processes listen on side by side, as cluster's do: a handle of Node's that is no server here. */

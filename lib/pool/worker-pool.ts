@@ -1,5 +1,5 @@
 import { now } from '#host';
-import { reportCallbackError, warn } from '#diagnostics';
+import { channels, reportCallbackError, warn } from '#diagnostics';
 import { wrapRemoteObject } from '../comlink.js';
 import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
 import {
@@ -214,6 +214,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       return false;
     }
     this.#cancelled++;
+    if (channels.taskCancelled.hasSubscribers) channels.taskCancelled.publish(this.#trace(task));
     this.#close(task);
     // The future is told when this returns, and before those who wait for all of them.
     queueMicrotask(() => {
@@ -281,8 +282,10 @@ export abstract class WorkerPoolExecutor extends Executor {
     const extra = extraOf(args, options, special);
     const task = new Task(callable, args, order, extra, epoch, this.#site(callable), submitted);
     this.#submitted++;
+    if (channels.taskSubmitted.hasSubscribers) channels.taskSubmitted.publish(this.#trace(task));
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
       this.#cancelled++;
+      if (channels.taskCancelled.hasSubscribers) channels.taskCancelled.publish(this.#trace(task));
       this.#close(task);
       markCancelled(task.future);
       this.#epochs.leave(epoch);
@@ -367,7 +370,10 @@ export abstract class WorkerPoolExecutor extends Executor {
     };
     try {
       return this.#workforce.start(config, {
-        ready: () => {
+        ready: (runner) => {
+          if (channels.workerStarted.hasSubscribers) {
+            channels.workerStarted.publish({ executor: this, worker: runner.name });
+          }
           this.#pump();
           this.#workforce.watchIdle();
         },
@@ -382,6 +388,7 @@ export abstract class WorkerPoolExecutor extends Executor {
           this.#onEnded(runner, endings);
         },
         begun: (task, at) => {
+          if (channels.taskStarted.hasSubscribers) channels.taskStarted.publish(this.#trace(task));
           this.#limits.start(task, at);
         },
         exited: (runner, exit) => {
@@ -430,6 +437,7 @@ export abstract class WorkerPoolExecutor extends Executor {
         this.#fail(task, value);
       } else {
         this.#completed++;
+        if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ ...this.#trace(task), value });
         this.#close(task);
         succeed(task.future, value);
         this.#epochs.leave(task.epoch);
@@ -439,9 +447,16 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   #fail(task: Task, error: unknown): void {
     this.#failed++;
+    if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ ...this.#trace(task), error });
     this.#close(task);
     fail(task.future, error);
     this.#epochs.leave(task.epoch);
+  }
+
+  /** A task as the diagnostics channels tell of it. */
+  #trace(task: Task): object {
+    const { order, callable, priority, attempt, future, runner } = task;
+    return { executor: this, task: { order, name: callable.name, priority, attempt, future }, worker: runner?.name };
   }
 
   /** The bookkeeping at the end of a task, before its future tells anybody. */
@@ -453,6 +468,9 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   #onExit(runner: WorkerRunner, { death, expected, begun, loading, unbegun }: RunnerExit): void {
     this.#scheduler.remove(runner);
+    if (channels.workerEnded.hasSubscribers) {
+      channels.workerEnded.publish({ executor: this, worker: runner.name, expected, death });
+    }
     const lost: Task[] = [];
     const again: Task[] = [];
     const spared: Task[] = [];

@@ -1,3 +1,4 @@
+import { channels } from '#diagnostics';
 import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { HostTable, SLOTS } from '../wire/claim-table.js';
@@ -49,7 +50,7 @@ export interface RunnerEvents {
   timed(task: Task, began: number, ended: number): void;
   /** Tasks have ended. Their slots are free already. */
   ended(runner: WorkerRunner, endings: Endings): void;
-  /** A task that is under a time limit has begun. */
+  /** A task that is under a time limit, or that somebody follows, has begun. */
   begun(task: Task, at: number): void;
   /** The worker has ended; nothing is in flight to it any more. */
   exited(runner: WorkerRunner, exit: RunnerExit): void;
@@ -247,7 +248,7 @@ export class WorkerRunner {
         this.#defined.add(task.callable);
         this.#postMessage([DEFINE, task.callable.id, task.callable.definition], []);
       }
-      if (task.rich) {
+      if (task.rich || channels.taskStarted.hasSubscribers) {
         flush();
         this.#sendRich(task, refused);
         continue;
@@ -481,7 +482,7 @@ export class WorkerRunner {
       how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
       attempt: task.attempt,
       id: task.id,
-      tellBegin: options?.timeout !== undefined && this.#table !== undefined,
+      tellBegin: this.#table !== undefined && tellsBegin(task),
       handled: [],
     };
     try {
@@ -509,7 +510,7 @@ export class WorkerRunner {
       this.#refuse(task, cause, refused, values, transfer);
       return;
     }
-    if (this.#table === undefined && options?.timeout !== undefined) this.#events.begun(task, 0);
+    if (this.#table === undefined && tellsBegin(task)) this.#events.begun(task, 0);
   }
 
   #noteSent(tasks: readonly Task[]): void {
@@ -673,6 +674,11 @@ export class WorkerRunner {
       unbegun: unbegun.sort(byOrder),
     });
   }
+}
+
+/** Whether somebody here wants to hear of the beginning of a task. */
+function tellsBegin({ options }: Task): boolean {
+  return options?.timeout !== undefined || channels.taskStarted.hasSubscribers;
 }
 
 /** Handlers that make a new port each time, so that their values can be sent again. */
