@@ -187,15 +187,16 @@ export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObje
   const release = () => {
     endpoint.abandon();
   };
-  return new Proxy(remote, {
-    get(target, key) {
+  // Of an empty object, and not of Comlink's proxy: loggers look at what is behind a proxy, and every look there is a call.
+  return new Proxy(Object.create(null) as object, {
+    get(_target, key) {
       // Not a promise, although Comlink's proxies answer to everything.
       if (key === 'then') return undefined;
       if (key === 'release' || key === Symbol.dispose) return release;
       if (key === INSPECT) return () => 'RemoteObject {}';
       // To look at it is no call: what the language or a logger asks of an object is asked by symbols.
       if (typeof key === 'symbol') return undefined;
-      return readRemote(target, key);
+      return readRemote(remote, key);
     },
   }) as unknown as RemoteObject<T>;
 }
@@ -247,22 +248,32 @@ handlers.set('proxy', {
     atTaskEnd(() => {
       endpoint.release();
     });
-    return new Proxy(remote, {
-      apply(target, self, args) {
-        const answer: unknown = Reflect.apply(target as unknown as () => unknown, self, args);
-        // A timer that outlives its task goes on reporting: no reason to end the worker by an unhandled rejection.
-        if (endpoint.over && answer instanceof Promise) answer.catch(() => undefined);
-        return answer;
+    const target = remote as unknown as (...args: unknown[]) => unknown;
+    // Of a function of its own, for the reason given above.
+    return new Proxy(
+      function proxied() {
+        // Only something that can be called and constructed.
       },
-      get(target, key) {
-        if (key === Comlink.releaseProxy) {
-          return () => {
-            endpoint.abandon();
-          };
-        }
-        return readRemote(target, key);
+      {
+        apply(_target, self, args: unknown[]) {
+          const answer = Reflect.apply(target, self, args);
+          // A timer that outlives its task goes on reporting: no reason to end the worker by an unhandled rejection.
+          if (endpoint.over && answer instanceof Promise) answer.catch(() => undefined);
+          return answer;
+        },
+        construct: (_target, args: unknown[]) => Reflect.construct(target, args) as object,
+        set: (_target, key, value) => Reflect.set(target, key, value),
+        get(_target, key) {
+          if (key === INSPECT) return undefined;
+          if (key === Comlink.releaseProxy) {
+            return () => {
+              endpoint.abandon();
+            };
+          }
+          return readRemote(remote, key);
+        },
       },
-    });
+    );
   },
 });
 

@@ -3,12 +3,20 @@ import { ThreadPoolExecutor, WorkerDiedError } from 'concurrent-futures';
 import { describeCallables } from './behaviour/callables.js';
 import { describeCancellation } from './behaviour/cancellation.js';
 import { describeConditions } from './behaviour/conditions.js';
+import { describeCrashGrid } from './behaviour/crash-grid.js';
 import { describeDeadlock } from './behaviour/deadlock.js';
 import { describeErrors } from './behaviour/errors.js';
 import { describeInitializer } from './behaviour/initializer.js';
 import { describeMap } from './behaviour/map.js';
 import { describeShutdown } from './behaviour/shutdown.js';
+import { describeContext } from './behaviour/context.js';
+import { describeCurrentTask } from './behaviour/current-task.js';
+import { describeRemoteObjects } from './behaviour/remote-objects.js';
+import { describeStreams } from './behaviour/streams.js';
+import { describeStopping } from './behaviour/stopping.js';
 import { describeSubmit } from './behaviour/submit.js';
+import { describeValues } from './behaviour/values.js';
+import { describeWholeErrors } from './behaviour/whole-errors.js';
 import { describeWorkers } from './behaviour/workers.js';
 import { add, whoAmI } from './fixtures/tasks.js';
 import { capabilities, makeExecutor } from './support/thread-pool.js';
@@ -19,12 +27,20 @@ for (const describeBehaviour of [
   describeMap,
   describeCallables,
   describeErrors,
+  describeWholeErrors,
+  describeValues,
+  describeStreams,
+  describeRemoteObjects,
+  describeCurrentTask,
+  describeContext,
   describeCancellation,
   describeConditions,
   describeInitializer,
   describeWorkers,
   describeShutdown,
   describeDeadlock,
+  describeCrashGrid,
+  describeStopping,
 ]) {
   describeBehaviour('ThreadPoolExecutor', makeExecutor, capabilities);
 }
@@ -76,6 +92,21 @@ describe('ThreadPoolExecutor: threads', () => {
       .submit((given: Uint8Array) => given.reduce((a, b) => a + b), bytes);
     expect(await settled(sum)).to.equal(6);
     expect(bytes.length).to.equal(0);
+  });
+
+  it('tasks that move something are begun behind tasks that end in any way', async () => {
+    const moving = use(new ThreadPoolExecutor(1));
+    const text = () => 'text';
+    const fail = (): never => {
+      throw new Error('fails');
+    };
+    for (let i = 0; i < 2000; i++) {
+      const before = i % 2 === 0 ? moving.submit(text) : moving.submit(fail);
+      const buffer = new ArrayBuffer(8);
+      const moved = moving.with({ transfer: [buffer] }).submit((given: ArrayBuffer) => given.byteLength, buffer);
+      await settled(before.exception());
+      expect(await settled(moved)).to.equal(8);
+    }
   });
 
   it('a worker that runs out of memory fails its task with a WorkerDiedError that says so', async () => {

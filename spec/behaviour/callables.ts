@@ -234,6 +234,16 @@ export function describeCallables(name: string, makeExecutor: MakeExecutor, capa
         expect(await settled(pool.submit(() => 1))).to.equal(1);
       });
 
+      it('submit() takes a variable that only looks like a counter for what it is: not there', async () => {
+        const pool = bench.pool();
+        const cov_matrix = (x: number) => x;
+        const error = await rejectionAs(
+          pool.submit((x: number) => cov_matrix(x), 1),
+          ReferenceError,
+        );
+        expect(error.message).to.include('cov_matrix').and.include('tasksFrom');
+      });
+
       it('submit() gives functions the globals of the worker, which stay from task to task', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const count = () => {

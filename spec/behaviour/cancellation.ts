@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-implied-eval -- functions that are new each time */
 import { expect } from 'chai';
 import { asCompleted, CancelledError, type Future, wait } from 'concurrent-futures';
 import { add } from '../fixtures/tasks.js';
@@ -46,6 +47,20 @@ export function describeCancellation(name: string, makeExecutor: MakeExecutor, c
       await settled(pool.join());
       expect(await settled(pool.submit(add, 1, 2))).to.equal(3);
       expect(tally.total).to.equal(0);
+    });
+
+    it('cancel() of a task that its worker is about to begin has the one behind it begun', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      for (let i = 0; i < 60; i++) {
+        // The worker sleeps, so that it takes a while to begin. Both tasks are new to the pool, which sends ahead little
+        // of what it does not know.
+        await turns(1);
+        const first = pool.submit(new Function(`return -${String(i)}`) as () => number);
+        const second = pool.submit(new Function(`return ${String(i)}`) as () => number);
+        for (let k = 0; k < 1 + (i % 3); k++) await Promise.resolve();
+        first.cancel();
+        expect(await settled(second)).to.equal(i);
+      }
     });
 
     it('cancel() leaves the tasks around the cancelled one alone', async () => {

@@ -12,12 +12,17 @@ export interface Ending {
 }
 
 /** Runs a script in a Node process of its own, until that ends by itself or the watchdog ends it. */
-export function runScript(script: URL, args: string[], flags: string[] = []): Promise<Ending> {
+export function runScript(
+  script: URL,
+  args: string[],
+  flags: string[] = [],
+  patience: number = PATIENCE,
+): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...flags, fileURLToPath(script), ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const watchdog = setTimeout(() => child.kill('SIGKILL'), PATIENCE);
+    const watchdog = setTimeout(() => child.kill('SIGKILL'), patience);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

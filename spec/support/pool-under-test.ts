@@ -15,6 +15,9 @@ export interface PoolOptions {
   initializer?: (...args: never[]) => unknown;
   initargs?: unknown[];
   onWorkerError?: (error: unknown) => void;
+  /** A function only where the workers are threads. */
+  worker?: URL | (() => object);
+  workerOptions?: object;
 }
 
 /** An executor that has workers. */

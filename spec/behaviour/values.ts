@@ -1,0 +1,1052 @@
+import { once } from 'node:events';
+import { createServer, connect, type Socket } from 'node:net';
+import { PassThrough, Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { expect } from 'chai';
+import { proxy, transfer, WorkerDiedError } from 'concurrent-futures';
+import { learnTraps, Trap } from '../fixtures/traps.js';
+import {
+  catchFrom,
+  Celsius,
+  echoDuplex,
+  failingReadable,
+  learnValues,
+  makeCallback,
+  makeDeadlyCallback,
+  makeNested,
+  MouseError,
+  moveBuffer,
+  readableOf,
+  readableWithFunction,
+  warmer,
+  whyAborted,
+} from '../fixtures/values.js';
+import { runScript } from '../support/child.js';
+import { passGate } from '../support/gate.js';
+import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
+import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+
+/** The warnings of this process while `body` runs. */
+async function warningsDuring(body: () => Promise<void>): Promise<string[]> {
+  const warnings: string[] = [];
+  const note = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', note);
+  try {
+    await body();
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  } finally {
+    process.off('warning', note);
+  }
+  return warnings;
+}
+
+/** Both ends of a TCP connection. */
+async function connection(): Promise<{ client: Socket; socket: Socket; close: () => void }> {
+  const server = createServer({ allowHalfOpen: true });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as { port: number };
+  const accepted = once(server, 'connection');
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const [socket] = (await accepted) as [Socket];
+  const close = () => {
+    client.destroy();
+    socket.destroy();
+    server.close();
+  };
+  return { client, socket, close };
+}
+
+/** What arguments and results may be, beyond what structured cloning takes. */
+export function describeValues(name: string, makeExecutor: MakeExecutor, capabilities: Capabilities): void {
+  describe(`${name}: values`, () => {
+    const bench = useBench(makeExecutor, capabilities);
+
+    describe('cloned', () => {
+      it('a string of 50 MB goes there and back', async () => {
+        const long = 'ä'.repeat(25_000_000);
+        expect((await settled(bench.pool().submit((given: string) => given + given, long))).length).to.equal(50e6);
+      });
+
+      it('values that structured cloning takes arrive as they are', async () => {
+        const value = {
+          map: new Map([['a', new Set([1n])]]),
+          date: new Date(0),
+          expression: /x/gu,
+          bytes: new Uint8Array([1, 2]),
+          nothing: undefined,
+          list: [null, NaN, -0],
+        };
+        expect(await settled(bench.pool().submit((given: object) => given, value))).to.deep.equal(value);
+      });
+
+      it('what cannot be cloned is refused with its position and its path, on both ways', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const take = (...values: unknown[]) => values.length;
+        const argument = await rejectionAs(
+          pool.submit(take, 1, { a: [new Map([['key', { callback: () => 1 }]])] }),
+          DOMException,
+        );
+        expect(argument.name).to.equal('DataCloneError');
+        expect(argument.message).to.include('Argument 2 of take').and.include('.a[0].get("key").callback');
+        const result = await rejectionAs(
+          pool.submit(function give() {
+            return { 'odd key': [1, Symbol('s')] };
+          }),
+          DOMException,
+        );
+        expect(result.name).to.equal('DataCloneError');
+        expect(result.message).to.include('result of give').and.include('["odd key"][1]');
+      });
+
+      it('values that harm whoever looks at them are refused, and nothing else suffers', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const take = (value: unknown) => typeof value;
+        const revoked = Proxy.revocable({}, {});
+        revoked.revoke();
+        const revokedFunction = Proxy.revocable(() => 1, {});
+        revokedFunction.revoke();
+        const endless = (): object => ({
+          get deeper() {
+            return endless();
+          },
+        });
+        const deep: { next?: object } = {};
+        for (let i = 0, at = deep; i < 100_000; i++) at = at.next = {};
+        const trapped = new Proxy(
+          {},
+          {
+            get: () => {
+              throw new Error('do not look');
+            },
+            getPrototypeOf: () => {
+              throw new Error('do not ask');
+            },
+          },
+        );
+        for (const value of [revoked.proxy, revokedFunction.proxy, trapped, endless(), deep]) {
+          const error = await rejectionAs(pool.submit(take, value), DOMException);
+          expect(error).to.include({ name: 'DataCloneError' });
+          expect(error.message).to.match(/^(?:An argument|Argument 1) of take/);
+        }
+        expect(await settled(pool.submit(take, 1))).to.equal('number');
+        await settled(pool.join(), 'join() after arguments that were refused');
+      });
+
+      it('a result that harms whoever looks at it is refused, and its worker goes on', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const pid = await settled(
+          pool.submit(() => (globalThis as { mark?: number }).mark ?? (Object.assign(globalThis, { mark: 1 }), 0)),
+        );
+        expect(pid).to.equal(0);
+        const revoked = pool.submit(() => {
+          const { proxy, revoke } = Proxy.revocable({}, {});
+          revoke();
+          return proxy;
+        });
+        expect(instance(await rejectionOf(revoked), Error).name).to.be.oneOf(['DataCloneError', 'TypeError']);
+        const endless = pool.submit(() => {
+          const make = (): object => ({
+            get deeper() {
+              return make();
+            },
+          });
+          return make();
+        });
+        expect(instance(await rejectionOf(endless), Error).name).to.equal('DataCloneError');
+        expect(await settled(pool.submit(() => (globalThis as { mark?: number }).mark))).to.equal(1);
+      });
+
+      it('with a polluted Object.prototype values and errors arrive as without', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const names = ['code', 'cause', 'handler', 'transfer', 'port', 'reason', 'whole', 'kind', 'timeout'];
+        const pollute = (keys: string[]) => {
+          for (const key of keys) {
+            Object.defineProperty(Object.prototype, key, { value: 'polluted', configurable: true, writable: true });
+          }
+        };
+        await settled(pool.submit(pollute, names));
+        pollute(names);
+        try {
+          expect(await settled(pool.submit((given: object) => given, { a: 1 }))).to.deep.equal({ a: 1 });
+          const error = await rejectionAs(
+            pool.submit(() => {
+              throw new RangeError('from among the polluted');
+            }),
+            RangeError,
+          );
+          expect(Object.getOwnPropertyNames(error)).to.have.members(['stack', 'message']);
+          expect(
+            await settled(
+              pool.submit(
+                async (f: (x: number) => Promise<number> | number) => await f(2),
+                proxy((x: number) => x + 1),
+              ),
+            ),
+          ).to.equal(3);
+          expect(await settled(pool.submit((signal: AbortSignal) => signal.aborted, AbortSignal.abort()))).to.equal(
+            true,
+          );
+        } finally {
+          for (const key of names) Reflect.deleteProperty(Object.prototype, key);
+        }
+      });
+
+      if (capabilities.sharedMemory) {
+        it('a SharedArrayBuffer is shared, also deep in a value', async () => {
+          const words = new Int32Array(new SharedArrayBuffer(4));
+          await settled(
+            bench.pool().submit((given: { words: Int32Array }) => Atomics.store(given.words, 0, 5), { words }),
+          );
+          expect(words[0]).to.equal(5);
+        });
+      }
+    });
+
+    describe('handled', () => {
+      it('a handler in transferHandlers serves arguments at every position, and results', async () => {
+        const pool = bench.pool({ initializer: learnValues });
+        const sum = await settled(pool.submit(warmer, new Celsius(20), new Celsius(1.5)));
+        expect(instance(sum, Celsius).degrees).to.equal(21.5);
+      });
+
+      it('a handler that the worker does not have fails that one task, with the name of the handler', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const future = pool.submit((given: unknown) => typeof given, new Celsius(20));
+        const error = await rejectionAs(future, TypeError);
+        expect(error.message).to.include("'celsius'").and.include('transferHandlers');
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('URL, Headers and Blob arrive as what they are', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const url = await settled(
+          pool.submit((given: URL) => new URL('../other?x=1', given), new URL('http://example.org/a/b')),
+        );
+        expect(instance(url, URL).href).to.equal('http://example.org/other?x=1');
+        const headers = await settled(
+          pool.submit(
+            (given: Headers) => {
+              given.append('set-cookie', 'c=3');
+              return given;
+            },
+            new Headers([
+              ['Set-Cookie', 'a=1'],
+              ['Set-Cookie', 'b=2'],
+              ['X-Cheese', 'brie'],
+            ]),
+          ),
+        );
+        expect(instance(headers, Headers).getSetCookie()).to.deep.equal(['a=1', 'b=2', 'c=3']);
+        expect(headers.get('x-cheese')).to.equal('brie');
+        const blob = await settled(
+          pool.submit(
+            async (given: Blob) => new Blob([await given.text(), '!'], { type: given.type }),
+            new Blob(['brie'], { type: 'text/plain' }),
+          ),
+        );
+        expect(await settled(instance(blob, Blob).text())).to.equal('brie!');
+        expect(blob.type).to.equal('text/plain');
+      });
+
+      it('a Request arrives with its method, headers, body and signal', async () => {
+        const controller = new AbortController();
+        const request = new Request('http://example.org/cheese', {
+          method: 'POST',
+          headers: { 'x-cheese': 'brie' },
+          body: 'one piece',
+          signal: controller.signal,
+        });
+        const future = bench.pool().submit(async (given: Request) => {
+          const body = await given.text();
+          if (!given.signal.aborted) {
+            await new Promise((resolve) => {
+              given.signal.addEventListener('abort', resolve);
+            });
+          }
+          return [given.method, given.url, given.headers.get('x-cheese'), body, given.signal.reason as unknown];
+        }, request);
+        controller.abort('enough');
+        expect(await settled(future)).to.deep.equal([
+          'POST',
+          'http://example.org/cheese',
+          'brie',
+          'one piece',
+          'enough',
+        ]);
+      });
+
+      it('a Response comes with status, headers, url and a body of 5 MB', async () => {
+        const response = await settled(
+          bench
+            .pool()
+            .submit(
+              (size: number) =>
+                new Response(new Uint8Array(size).fill(65), { status: 201, headers: { 'x-cheese': 'brie' } }),
+              5_000_000,
+            ),
+        );
+        expect(instance(response, Response)).to.include({ status: 201, url: '' });
+        expect(response.headers.get('x-cheese')).to.equal('brie');
+        expect((await settled(response.arrayBuffer())).byteLength).to.equal(5_000_000);
+      });
+
+      it('responses without a body, and the one of an error, arrive', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const empty = await settled(pool.submit(() => new Response(null, { status: 204 })));
+        expect(empty).to.include({ status: 204, body: null });
+        const error = await settled(pool.submit(() => Response.error()));
+        expect(error).to.include({ status: 0, type: 'error' });
+      });
+
+      it('a ReadableStream, a WritableStream and a TransformStream are moved', async () => {
+        const pool = bench.pool();
+        const readable = await settled(
+          pool.submit(
+            (given: ReadableStream<string>) => given,
+            new ReadableStream<string>({
+              start(controller) {
+                for (const item of ['a', 'b', 'c']) controller.enqueue(item);
+                controller.close();
+              },
+            }),
+          ),
+        );
+        const items: string[] = [];
+        for await (const item of readable) items.push(item);
+        expect(items).to.deep.equal(['a', 'b', 'c']);
+        const written: string[] = [];
+        const writable = new WritableStream<string>({
+          write: (chunk) => {
+            written.push(chunk);
+          },
+        });
+        const write = async (given: WritableStream<string>) => {
+          const writer = given.getWriter();
+          for (const item of ['d', 'e']) await writer.write(item);
+          await writer.close();
+        };
+        await settled(pool.submit(write, writable));
+        expect(written).to.deep.equal(['d', 'e']);
+        const transform = await settled(
+          pool.submit(
+            () =>
+              new TransformStream<string, string>({
+                transform: (chunk, controller) => {
+                  controller.enqueue(chunk.toUpperCase());
+                },
+              }),
+          ),
+        );
+        const writer = transform.writable.getWriter();
+        void writer.write('loud').then(() => writer.close());
+        for await (const item of transform.readable) expect(item).to.equal('LOUD');
+      });
+
+      it('a stream that is locked is refused', async () => {
+        const stream = new ReadableStream();
+        stream.getReader();
+        const future = bench.pool().submit((given: ReadableStream) => typeof given, stream);
+        expect((await rejectionAs(future, DOMException)).name).to.equal('DataCloneError');
+      });
+
+      it('a MessagePort is moved without being listed', async () => {
+        const { port1, port2 } = new MessageChannel();
+        try {
+          const answer = once(port1, 'message');
+          const future = bench.pool().submit(
+            (port: InstanceType<typeof MessagePort>, text: string) => {
+              port.postMessage(text);
+            },
+            port2,
+            'hello',
+          );
+          await settled(future);
+          expect(((await settled(answer)) as string[])[0]).to.equal('hello');
+        } finally {
+          port1.close();
+        }
+      });
+
+      it('transfer() moves to the worker and back', async () => {
+        const pool = bench.pool();
+        const bytes = new Uint8Array(8).fill(1);
+        const sum = pool.submit(
+          (x: number, given: Uint8Array) => given.reduce((a, b) => a + b, x),
+          1,
+          transfer(bytes, [bytes.buffer]),
+        );
+        expect(await settled(sum)).to.equal(9);
+        expect(bytes.length).to.equal(0);
+        const moved = (await settled(pool.submit(moveBuffer, 1000))) as Uint8Array;
+        expect(moved.length).to.equal(1000);
+        expect(moved[999]).to.equal(7);
+      });
+
+      it('transfer() of what is gone already is refused', async () => {
+        const bytes = new Uint8Array(8);
+        structuredClone(bytes, { transfer: [bytes.buffer] });
+        const future = bench.pool().submit((given: Uint8Array) => given.length, transfer(bytes, [bytes.buffer]));
+        expect((await rejectionAs(future, DOMException)).name).to.equal('DataCloneError');
+      });
+    });
+
+    describe('signals', () => {
+      it('an AbortSignal is live in the worker, at every position', async () => {
+        const gate = bench.gate();
+        const controller = new AbortController();
+        const future = bench.pool().submit(
+          async (count: number, signal: AbortSignal, open: Parameters<typeof passGate>[0]) => {
+            if (typeof open !== 'string') {
+              Atomics.store(open, 1, 1);
+              Atomics.notify(open, 1);
+            } else process.getBuiltinModule('node:fs').writeFileSync(`${open}/arrived`, '.');
+            await new Promise((resolve) => {
+              signal.addEventListener('abort', resolve);
+            });
+            return [count, signal.reason as unknown];
+          },
+          1,
+          controller.signal,
+          gate.token,
+        );
+        await gate.arrived();
+        controller.abort({ by: 'cat' });
+        expect(await settled(future)).to.deep.equal([1, { by: 'cat' }]);
+      });
+
+      it('an AbortSignal that is already aborted, and one aborted on its way, arrive so', async () => {
+        const pool = bench.pool({ maxWorkers: 1, initializer: learnValues });
+        const open = bench.gate();
+        open.open();
+        const error = Object.assign(new MouseError('enough'), { holes: 4 });
+        expect(await settled(pool.submit(whyAborted, AbortSignal.abort(error), open.token))).to.deep.equal([
+          'MouseError',
+          4,
+        ]);
+        const gate = bench.gate();
+        const blocker = pool.submit(passGate, gate.token);
+        const controller = new AbortController();
+        const future = pool.submit(whyAborted, controller.signal, open.token);
+        await gate.arrived();
+        controller.abort(error);
+        gate.open();
+        expect(await settled(future)).to.deep.equal(['MouseError', 4]);
+        await settled(blocker);
+      });
+
+      it('AbortSignal.any, AbortSignal.timeout and a plain abort() give their reasons', async () => {
+        const pool = bench.pool();
+        const open = bench.gate();
+        open.open();
+        const controller = new AbortController();
+        const any = pool.submit(
+          whyAborted,
+          AbortSignal.any([new AbortController().signal, controller.signal]),
+          open.token,
+        );
+        controller.abort();
+        expect((await settled(any))[0]).to.equal('AbortError');
+        const [reason] = await settled(pool.submit(whyAborted, AbortSignal.timeout(1), open.token));
+        expect(reason).to.equal('TimeoutError');
+      });
+
+      it('1,000 signals, and one signal given to 1,000 tasks, are live', async () => {
+        const pool = bench.pool({ maxWorkers: 2, concurrentTasksPerWorker: 1000 });
+        const gate = bench.gate();
+        const warnings = await warningsDuring(async () => {
+          const controllers = Array.from({ length: 1000 }, () => new AbortController());
+          const one = new AbortController();
+          const many = controllers.map(({ signal }) => pool.submit(whyAborted, signal, gate.token));
+          const same = controllers.map(() => pool.submit(whyAborted, one.signal, gate.token));
+          await gate.arrived(2000);
+          gate.open();
+          controllers.forEach((controller, i) => {
+            controller.abort({ i });
+          });
+          one.abort({ i: -1 });
+          const reasons = await settled(Promise.all([...many, ...same]));
+          reasons.forEach(([, reason], i) => {
+            expect(reason).to.deep.equal({ i: i < 1000 ? i : -1 });
+          });
+        });
+        expect(warnings).to.deep.equal([]);
+      });
+
+      it('a signal as a result is live, until its worker ends', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const signal = await settled(
+          pool.submit(() => {
+            const controller = new AbortController();
+            Object.assign(globalThis, { controller });
+            return controller.signal;
+          }),
+        );
+        expect(instance(signal, AbortSignal).aborted).to.equal(false);
+        const aborted = once(signal, 'abort');
+        await settled(
+          pool.submit(() => {
+            (globalThis as unknown as { controller: AbortController }).controller.abort('by the worker');
+          }),
+        );
+        await settled(aborted);
+        expect(signal.reason).to.equal('by the worker');
+      });
+    });
+
+    describe('proxies', () => {
+      it('a callback hears of the progress, at every position, in order', async () => {
+        const heard: unknown[] = [];
+        const work = async (steps: number, report: (step: number) => unknown, done: (text: string) => unknown) => {
+          for (let i = 0; i < steps; i++) await report(i);
+          await done('done');
+          return steps;
+        };
+        const note = (what: unknown) => heard.push(what);
+        expect(
+          await settled(
+            bench.pool().submit(
+              work,
+              5,
+              proxy(note),
+              proxy((text: string) => note(text)),
+            ),
+          ),
+        ).to.equal(5);
+        expect(heard).to.deep.equal([0, 1, 2, 3, 4, 'done']);
+      });
+
+      it('calls that the task did not wait for are heard, too', async () => {
+        const heard: number[] = [];
+        const work = (report: (step: number) => unknown) => {
+          for (let i = 0; i < 100; i++) void report(i);
+        };
+        await settled(
+          bench.pool().submit(
+            work,
+            proxy((step: number) => heard.push(step)),
+          ),
+        );
+        await eventually(() => heard.length === 100, 'the calls that nobody waited for');
+        expect(heard).to.deep.equal(Array.from({ length: 100 }, (_, i) => i));
+      });
+
+      it('an object by reference has methods and properties', async () => {
+        const shop = {
+          cheese: 'brie',
+          sold: 0,
+          sell(count: number) {
+            return (this.sold += count);
+          },
+        };
+        const buy = async (given: { cheese: PromiseLike<string>; sell(count: number): PromiseLike<number> }) => [
+          await given.cheese,
+          await given.sell(2),
+          await given.sell(3),
+        ];
+        expect(await settled(bench.pool().submit(buy, proxy(shop) as never))).to.deep.equal(['brie', 2, 5]);
+        expect(shop.sold).to.equal(5);
+      });
+
+      it('a proxy as a result is called in its worker', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const double = await settled(pool.submit(makeCallback));
+        expect(await settled(Promise.resolve(double(21)))).to.equal(42);
+      });
+
+      it('proxies nest: they are taken and given by the calls on proxies', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const nest = await settled(pool.submit(makeNested));
+        const addTwo = await settled(Promise.resolve(nest.adder(2)));
+        expect(await settled(Promise.resolve(addTwo(3)))).to.equal(5);
+        const thrice = proxy((x: number) => x * 3);
+        expect(await settled(Promise.resolve(nest.apply(thrice, 5)))).to.equal(15);
+        const error = await rejectionAs(
+          Promise.resolve().then(() => nest.fail()),
+          MouseError,
+        );
+        expect(error.message).to.equal('from the nest');
+      });
+
+      it('a proxy that a task was given cannot be sent on, which harms nobody', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const future = pool.submit(
+          (given: () => number) => given,
+          proxy(() => 1),
+        );
+        expect((await rejectionAs(future, DOMException)).name).to.equal('DataCloneError');
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('what a call cannot send, or cannot give back, rejects that call with what and where', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const nest = await settled(pool.submit(makeNested));
+        const sent = await rejectionAs(
+          Promise.resolve().then(() => nest.apply({ callback: () => 1 } as never, 5)),
+          DOMException,
+        );
+        expect(sent.name).to.equal('DataCloneError');
+        expect(sent.message).to.include('.callback').and.include('rgument 1');
+        const given = await rejectionAs(
+          Promise.resolve().then(() => nest.give()),
+          DOMException,
+        );
+        expect(given.name).to.equal('DataCloneError');
+        expect(given.message).to.include('a function');
+        const add = await settled(
+          Promise.resolve(
+            nest.apply(
+              proxy((x: number) => x + 1),
+              1,
+            ),
+          ),
+        );
+        expect(add).to.equal(2);
+      });
+
+      it('an argument that does harm on its arrival rejects that one call', async () => {
+        const pool = bench.pool({ maxWorkers: 1, initializer: learnTraps });
+        const nest = await settled(pool.submit(makeNested));
+        const error = await rejectionAs(
+          Promise.resolve().then(() => nest.apply(new Trap('throws') as never, 5)),
+          Error,
+        );
+        expect(error.message).to.include('the trap snapped');
+        expect(
+          await settled(
+            Promise.resolve(
+              nest.apply(
+                proxy((x: number) => x),
+                4,
+              ),
+            ),
+          ),
+        ).to.equal(4);
+      });
+
+      it('a value too deep to be read on its arrival rejects the call, in both directions', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const callDeep = async (callback: (value: unknown) => unknown, depth: number) => {
+          let deep: object = {};
+          for (let i = 0; i < depth; i++) deep = { deep };
+          try {
+            await callback(deep);
+            return 'it went through';
+          } catch (error) {
+            return (error as Error).name;
+          }
+        };
+        for (const depth of [2000, 5000, 10_000, 20_000]) {
+          const heard = await settled(
+            pool.submit(
+              callDeep,
+              proxy(() => undefined),
+              depth,
+            ),
+            `depth ${String(depth)}`,
+          );
+          expect(heard).to.be.oneOf(['it went through', 'DataCloneError', 'RangeError']);
+        }
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('a result too deep to be read on its arrival fails its task, and others go on', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        for (const depth of [2000, 5000, 10_000, 20_000]) {
+          const future = pool.submit((levels: number) => {
+            let deep: object = {};
+            for (let i = 0; i < levels; i++) deep = { deep };
+            return deep;
+          }, depth);
+          await settled(Promise.allSettled([future]), `depth ${String(depth)}`);
+        }
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('a call in flight when the worker dies rejects, and so does one after that', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const deadly = await settled(pool.submit(makeDeadlyCallback));
+        await rejectionAs(Promise.resolve(deadly(3)), WorkerDiedError);
+        await rejectionAs(Promise.resolve(deadly(3)), WorkerDiedError);
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('a proxy released twice, or called after that, gives an error and never hangs', async () => {
+        const { releaseProxy } = (await import('comlink')) as unknown as { releaseProxy: symbol };
+        const pool = bench.pool({ maxWorkers: 1 });
+        const double = await settled(pool.submit(makeCallback));
+        const release = (double as unknown as Record<symbol, () => void>)[releaseProxy] as () => void;
+        const inFlight = rejectionOf(Promise.resolve().then(() => double(1)));
+        await Promise.resolve();
+        release();
+        release();
+        instance(await settled(inFlight), Error);
+        await rejectionAs(
+          Promise.resolve().then(() => double(1)),
+          Error,
+        );
+      });
+
+      it('a callback that was kept beyond its task gives an error when it is called', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        await settled(
+          pool.submit(
+            (callback: () => number) => {
+              Object.assign(globalThis, { callback });
+            },
+            proxy(() => 1),
+          ),
+        );
+        const late = pool.submit(() => (globalThis as unknown as { callback: () => number }).callback());
+        await rejectionAs(late, Error);
+      });
+
+      it('a callback that a timer goes on calling beyond its task harms neither the worker nor other tasks', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const start = (callback: () => number) => {
+          setInterval(() => callback(), 1);
+        };
+        await settled(
+          pool.submit(
+            start,
+            proxy(() => 1),
+          ),
+        );
+        const wait = async () => {
+          for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+          return 'well';
+        };
+        expect(await settled(pool.submit(wait))).to.equal('well');
+      });
+
+      it('looking at a proxy from all sides harms nobody', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const double = await settled(pool.submit(makeCallback));
+        const { inspect } = await import('node:util');
+        expect(inspect(double)).to.be.a('string');
+        expect(inspect({ deep: [double] })).to.be.a('string');
+        expect(Object.prototype.toString.call(double)).to.equal('[object Function]');
+        expect(await settled(Promise.resolve(double(1)))).to.equal(2);
+      });
+
+      it('an error that a callback throws reaches the task whole', async () => {
+        const callback = proxy(() => {
+          throw undefined;
+        });
+        const pool = bench.pool({ maxWorkers: 1 });
+        const catching = async (given: () => unknown) => {
+          try {
+            await given();
+          } catch (error) {
+            return ['caught', error];
+          }
+          return ['nothing'];
+        };
+        expect(await settled(pool.submit(catching, callback))).to.deep.equal(['caught', undefined]);
+        const { isMouseError } = (await settled(
+          pool.submit(
+            catchFrom,
+            proxy(() => Promise.reject(new MouseError('later'))),
+          ),
+        )) as { isMouseError: boolean };
+        expect(isMouseError).to.equal(true);
+      });
+    });
+
+    describe('streams of Node', () => {
+      it('a Readable arrives in the worker, and one comes back', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const read = async (given: Readable) => {
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of given) chunks.push(chunk as Uint8Array);
+          return Buffer.concat(chunks).toString();
+        };
+        expect(
+          await settled(pool.submit(read, Readable.from(['brie', ' and ', 'gouda'], { objectMode: false }))),
+        ).to.equal('brie and gouda');
+        const back = await settled(pool.submit(readableOf, ['cheddar', '!'], false));
+        expect(await settled(text(instance(back, Readable)))).to.equal('cheddar!');
+      });
+
+      it('a stream of objects keeps its objects', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const items = [{ a: 1 }, 'text', 7, new Uint8Array([1]), { deep: [1] }];
+        const read = async (given: Readable) => {
+          const chunks: unknown[] = [];
+          for await (const chunk of given) chunks.push(chunk);
+          return chunks;
+        };
+        expect(await settled(pool.submit(read, Readable.from(items)))).to.deep.equal(items);
+        const many = Array.from({ length: 5000 }, (_, i) => ({ i }));
+        const back = await settled(pool.submit(readableOf, many, true));
+        expect(await settled(back.toArray())).to.deep.equal(many);
+      });
+
+      it('a stream of 30 MB is not read ahead of its reader by more than a window', async () => {
+        let produced = 0;
+        const chunk = new Uint8Array(64 * 1024);
+        const source = new Readable({
+          read() {
+            produced += chunk.length;
+            this.push(produced > 30_000_000 ? null : chunk);
+          },
+        });
+        const gate = bench.gate();
+        const read = async (given: Readable, token: Parameters<typeof passGate>[0]) => {
+          let total = 0;
+          const iterator = given[Symbol.asyncIterator]();
+          const first = await iterator.next();
+          total += (first.value as Uint8Array).length;
+          if (typeof token === 'string') process.getBuiltinModule('node:fs').writeFileSync(`${token}/arrived`, '.');
+          else {
+            Atomics.store(token, 1, 1);
+            Atomics.notify(token, 1);
+            await (Atomics as unknown as { waitAsync: (...args: unknown[]) => { value: unknown } }).waitAsync(
+              token,
+              0,
+              0,
+            ).value;
+          }
+          for (;;) {
+            const step = await iterator.next();
+            if (step.done === true) return total;
+            total += (step.value as Uint8Array).length;
+          }
+        };
+        const future = bench.pool({ maxWorkers: 1 }).submit(read, source, gate.token);
+        await gate.arrived();
+        for (let i = 0; i < 20; i++) {
+          await new Promise((resolve) => {
+            setImmediate(resolve);
+          });
+        }
+        expect(produced).to.be.below(2_000_000);
+        gate.open();
+        expect(await settled(future)).to.be.above(29_000_000);
+      });
+
+      it('a Writable takes all that the worker writes, and its end waits until it is written', async () => {
+        const written: Buffer[] = [];
+        let flushed = false;
+        const sink = new Writable({
+          highWaterMark: 1024,
+          write(chunk: Buffer, _encoding, done) {
+            written.push(chunk);
+            setImmediate(done);
+          },
+          final(done) {
+            setImmediate(() => {
+              flushed = true;
+              done();
+            });
+          },
+        });
+        const write = async (given: Writable, count: number) => {
+          const { pipeline: pipe } = await import('node:stream/promises');
+          const chunks = Array.from({ length: count }, (_, i) => Buffer.alloc(10_000, i % 256));
+          await pipe(chunks, given);
+          return 'written';
+        };
+        expect(await settled(bench.pool().submit(write, sink, 200))).to.equal('written');
+        expect(flushed).to.equal(true);
+        expect(Buffer.concat(written)).to.have.length(2_000_000);
+      });
+
+      it('text is written in the encoding that the writer names', async () => {
+        let all = '';
+        const sink = new Writable({
+          write: (chunk, _encoding, done) => {
+            all += String(chunk);
+            done();
+          },
+        });
+        const finished = once(sink, 'finish');
+        const write = (given: Writable) => {
+          given.write('6272', 'hex');
+          given.end('aWU=', 'base64');
+        };
+        await settled(bench.pool().submit(write, sink));
+        await settled(finished);
+        expect(all).to.equal('brie');
+      });
+
+      it('a Readable with an encoding gives text', async () => {
+        const source = Readable.from(['käse'], { objectMode: false }).setEncoding('utf8');
+        const read = async (given: Readable) => {
+          const chunks: unknown[] = [];
+          for await (const chunk of given) chunks.push(chunk);
+          return chunks;
+        };
+        expect(await settled(bench.pool().submit(read, source))).to.deep.equal(['käse']);
+      });
+
+      it('the error of a stream arrives whole at its place, in both directions', async () => {
+        const pool = bench.pool({ maxWorkers: 1, initializer: learnValues });
+        const stream = await settled(pool.submit(failingReadable));
+        const chunks: string[] = [];
+        const reading = (async () => {
+          for await (const chunk of stream) chunks.push(String(chunk));
+        })();
+        const error = await rejectionAs(reading, MouseError);
+        expect(error).to.include({ message: 'in the stream', code: 'E_SQUEAK' });
+        expect(chunks).to.deep.equal(['first']);
+        const sink = new Writable({
+          write: (_chunk, _encoding, done) => {
+            done(Object.assign(new MouseError('full'), { holes: 9 }));
+          },
+        });
+        const write = async (given: Writable) => {
+          const { pipeline: pipe } = await import('node:stream/promises');
+          await pipe(['x'], given);
+        };
+        expect(await rejectionAs(pool.submit(write, sink), MouseError)).to.include({ message: 'full', holes: 9 });
+      });
+
+      it('a chunk that cannot be cloned fails its stream, and no process', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const stream = await settled(pool.submit(readableWithFunction));
+        const chunks: unknown[] = [];
+        const reading = (async () => {
+          for await (const chunk of stream) chunks.push(chunk);
+        })();
+        const error = await rejectionAs(reading, Error);
+        expect(error.name).to.equal('DataCloneError');
+        expect(chunks).to.deep.equal([{ fine: 1 }]);
+        expect(await settled(pool.submit(() => 1))).to.equal(1);
+      });
+
+      it('a stream that is destroyed early does not look as if it had ended', async () => {
+        const source = new Readable({ read: () => undefined });
+        source.push('first');
+        const gate = bench.gate();
+        const read = async (given: Readable, token: Parameters<typeof passGate>[0]) => {
+          const iterator = given[Symbol.asyncIterator]();
+          await iterator.next();
+          if (typeof token === 'string') process.getBuiltinModule('node:fs').writeFileSync(`${token}/arrived`, '.');
+          else {
+            Atomics.store(token, 1, 1);
+            Atomics.notify(token, 1);
+          }
+          await iterator.next();
+          return 'it ended well';
+        };
+        const future = bench.pool().submit(read, source, gate.token);
+        await gate.arrived();
+        source.destroy();
+        expect(await rejectionAs(future, Error)).to.include({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
+      });
+
+      it('a stream that has ended, failed or was destroyed before it was sent arrives as such', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const read = async (given: Readable) => {
+          let count = 0;
+          for await (const chunk of given) count += (chunk as Uint8Array).length;
+          return count;
+        };
+        const ended = Readable.from(['x']);
+        await ended.toArray();
+        expect(await settled(pool.submit(read, ended), 'the end of a stream that had ended')).to.equal(0);
+        const destroyed = new Readable({ read: () => undefined }).destroy();
+        await rejectionAs(pool.submit(read, destroyed), Error);
+        const failed = new Readable({ read: () => undefined }).on('error', () => undefined);
+        failed.destroy(new RangeError('before'));
+        expect((await rejectionAs(pool.submit(read, failed), RangeError)).message).to.equal('before');
+      });
+
+      it('a worker that destroys its end destroys the stream, and a worker that dies does too', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const abandoned = new PassThrough();
+        const closed = once(abandoned, 'close');
+        abandoned.on('error', () => undefined);
+        await settled(
+          pool.submit((given: Readable) => {
+            given.destroy();
+          }, abandoned),
+        );
+        await settled(closed);
+        const widowed = new PassThrough();
+        const widowedClosed = once(widowed, 'close');
+        await rejectionAs(
+          pool.submit((given: Readable) => {
+            if (typeof given.read === 'function') process.exit(3);
+          }, widowed),
+          WorkerDiedError,
+        );
+        await settled(widowedClosed);
+      });
+
+      it('a Duplex made in a worker works here, its halves end one by one', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const duplex = await settled(pool.submit(echoDuplex));
+        const all = text(duplex);
+        await settled(pipeline(Readable.from(['a', 'b', 'c']), duplex, { end: true }));
+        expect(await settled(all)).to.equal('abc');
+      });
+
+      it('a net.Socket is a working duplex stream in the worker, with its addresses', async () => {
+        const { client, socket, close } = await connection();
+        try {
+          const serve = async (given: Socket) => {
+            let all = '';
+            // As with any stream, a loop that reads it to its end would destroy it.
+            for await (const chunk of given.iterator({ destroyOnReturn: false })) all += String(chunk);
+            given.end(all.toUpperCase());
+            return [given.remoteAddress, given.remotePort];
+          };
+          const { localPort } = client;
+          const future = bench.pool().submit(serve, socket);
+          const answer = text(client);
+          client.end('brie');
+          expect(await settled(answer)).to.equal('BRIE');
+          expect(await settled(future)).to.deep.equal(['127.0.0.1', localPort]);
+        } finally {
+          close();
+        }
+      });
+
+      it('what a worker writes to a socket before it ends it arrives whole: 20 MB', async () => {
+        const { client, socket, close } = await connection();
+        try {
+          const serve = (given: Socket, size: number) => {
+            given.end(Buffer.alloc(size, 'x'));
+          };
+          const received = (async () => {
+            let total = 0;
+            for await (const chunk of client) total += (chunk as Buffer).length;
+            return total;
+          })();
+          client.end();
+          await settled(bench.pool().submit(serve, socket, 20_000_000));
+          expect(await settled(received)).to.equal(20_000_000);
+        } finally {
+          close();
+        }
+      });
+    });
+
+    describe('garbage', () => {
+      it('callbacks, signals and streams that are through leave no port behind, on neither side', async () => {
+        const script = new URL('../fixtures/ports.js', import.meta.url);
+        const { code, stdout, stderr } = await runScript(
+          script,
+          [capabilities.module],
+          ['--expose-gc', '--no-warnings'],
+        );
+        expect(stderr).to.equal('');
+        expect(code).to.equal(0);
+        const counts = JSON.parse(stdout) as Record<string, number>;
+        for (const [what, ports] of Object.entries(counts)) expect(ports, what).to.be.below(50);
+      });
+
+      it('a proxy that is collected with calls in flight, or whose source is collected, never hangs', async () => {
+        const script = new URL('../fixtures/collected-proxies.js', import.meta.url);
+        const { code, stdout, stderr } = await runScript(script, [capabilities.module], ['--expose-gc']);
+        expect(stderr).to.equal('');
+        expect(code).to.equal(0);
+        expect(JSON.parse(stdout)).to.deep.equal({ inFlight: 1000, any: 'from afar', streams: 100, pending: 1 });
+      });
+    });
+  });
+}
