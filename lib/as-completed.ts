@@ -38,6 +38,15 @@ export interface AsCompletedOptions {
 export function asCompleted<T>(
   futures: Iterable<Future<T>>,
   options?: AsCompletedOptions,
+): AsyncIterableIterator<Future<T>>;
+/** The same, for futures of different types. */
+export function asCompleted<F extends Future<unknown>>(
+  futures: Iterable<F>,
+  options?: AsCompletedOptions,
+): AsyncIterableIterator<F>;
+export function asCompleted<T>(
+  futures: Iterable<Future<T>>,
+  options?: AsCompletedOptions,
 ): AsyncIterableIterator<Future<T>> {
   const { timeout, signal } = readOptions(options, 'asCompleted');
   checkSignal(signal);

@@ -49,6 +49,12 @@ export interface WaitResult<T> {
  * console.log(done.size + notDone.size); // 3
  * ```
  */
+export function wait<T>(futures: Iterable<Future<T>>, options?: WaitOptions): Promise<WaitResult<T>>;
+/** The same, for futures of different types. */
+export function wait<F extends Future<unknown>>(
+  futures: Iterable<F>,
+  options?: WaitOptions,
+): Promise<{ done: Set<F>; notDone: Set<F> }>;
 export async function wait<T>(futures: Iterable<Future<T>>, options?: WaitOptions): Promise<WaitResult<T>> {
   const { timeout: limit, returnWhen = ALL_COMPLETED, signal } = readOptions(options, 'wait');
   const timeout = checkTimeout(limit);

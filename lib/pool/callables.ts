@@ -47,6 +47,9 @@ export class CallableRegistry {
   readonly #owner: TaskOwner;
   readonly #onForget: (callable: Callable) => void;
   #nextId = 1;
+  /** What was asked for last in this turn: most often the same is asked for next. */
+  #last: unknown;
+  #lastCallable: Callable | undefined;
 
   constructor(owner: TaskOwner, onForget: (callable: Callable) => void) {
     this.#owner = owner;
@@ -56,8 +59,15 @@ export class CallableRegistry {
   /** @throws TypeError when a worker cannot call it */
   get(callable: unknown, isClass = false): Callable {
     if (typeof callable !== 'function') throw new TypeError(`submit needs a function: received ${show(callable)}`);
+    if (callable === this.#last && !isClass) return this.#lastCallable as Callable;
     const known = this.#byFunction.get(callable);
-    if (known !== undefined && suits(known, isClass)) return known;
+    if (known !== undefined && suits(known, isClass)) {
+      if (!isClass) {
+        this.#last = callable;
+        this.#lastCallable = known;
+      }
+      return known;
+    }
     const name = nameOf(callable);
     if (name !== undefined) {
       const made = this.#intern(`${String(name.url)}#${name.name}`, { kind: 'named', ...name });
@@ -72,6 +82,12 @@ export class CallableRegistry {
     if (made !== undefined && suits(made, isClass)) return made;
     const label = callable.name === '' ? '(anonymous)' : callable.name;
     return this.#intern(key, { kind: 'source', name: label, source: checkSource(callable, source, isClass), base });
+  }
+
+  /** Lets go of what was only remembered for a row of submissions. */
+  endTurn(): void {
+    this.#last = undefined;
+    this.#lastCallable = undefined;
   }
 
   #intern(key: string, definition: Definition): Callable {

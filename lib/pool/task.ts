@@ -55,8 +55,6 @@ export class Task implements FutureSource, Linked {
   slot = -1;
   /** What workers claim it by: another one for each sending, so that a message of an earlier one is void. */
   number = 0;
-  /** Which of the messages to its worker it is in. */
-  message = 0;
   /** The number of its first sending: what it is called in its worker. */
   id = 0;
 

@@ -34,7 +34,7 @@ const BLOCKED_AFTER_MS = 500;
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
 /** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
-const SITES_PER_TURN = 512;
+const SITES_PER_TURN = 128;
 
 /**
  * An executor over workers of some kind: queues, sends and settles. What goes where is the scheduler's decision, one
@@ -342,6 +342,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       this.#pumpQueued = false;
       this.#sitesThisTurn = 0;
       this.#submitsThisTurn = 0;
+      this.#callables.endTurn();
       this.#pump();
     });
   }
@@ -430,7 +431,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   }
 
   #settleAll({ failed, tasks, values }: Endings): void {
-    for (const [i, task] of tasks.entries()) {
+    for (let i = 0; i < tasks.length; i++) {
+      const task = tasks[i] as Task;
       const value = values[i];
       if (failed) {
         addSite(value, task.site);

@@ -120,6 +120,8 @@ export class WorkerRunner {
   #sent = 0;
   #lastError: unknown;
   #terminating = false;
+  /** In which message the task of a slot was sent. */
+  readonly #messages: number[] = [];
   /** Messages sent by the task port. */
   #posted = 0;
   #pings = 0;
@@ -398,7 +400,7 @@ export class WorkerRunner {
 
   /** Tasks whose message the worker cannot read: a lone one fails; of several, each is sent alone to find the one. */
   #onUnreadable(count: number): void {
-    const tasks = this.#slots.filter((task): task is Task => task?.message === count);
+    const tasks = this.#slots.filter((task): task is Task => task !== undefined && this.#messages[task.slot] === count);
     const [first] = tasks;
     if (tasks.length === 1 && first !== undefined) {
       const error = cloneError(
@@ -514,7 +516,7 @@ export class WorkerRunner {
   }
 
   #noteSent(tasks: readonly Task[]): void {
-    for (const task of tasks) task.message = this.#posted;
+    for (const { slot } of tasks) this.#messages[slot] = this.#posted;
     const { sent } = this.#connection;
     if (sent !== undefined) for (const { slot } of tasks) this.#sentBy[slot] = sent;
   }

@@ -52,6 +52,11 @@ export class Workforce {
   /** The worker has ended. */
   forget(runner: WorkerRunner): void {
     this.#runners.delete(runner);
+    if (this.#runners.size === 0 && this.#idleTimer !== undefined) {
+      // It would keep the whole pool in memory for `idleTimeout`.
+      clearTimeout(this.#idleTimer);
+      this.#idleTimer = undefined;
+    }
     for (const waiter of this.#waiters) {
       if (waiter.runner === undefined ? this.#runners.size > 0 : waiter.runner !== runner) continue;
       this.#waiters.delete(waiter);
