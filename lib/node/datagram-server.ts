@@ -1,9 +1,9 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketType } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 import type { Executor } from '../executor.js';
-import { checkCount, readOptions } from '../options.js';
+import { checkCount, checkFunction, readOptions } from '../options.js';
 import { checkTimeout } from '../timeouts.js';
-import { type PooledServer, type ServerStats, slotsOf } from './socket-server.js';
+import { checkPort, pin, type PooledServer, type ServerStats, slotsOf } from './socket-server.js';
 import { Slots } from './slots.js';
 
 /** Handles one datagram, in a worker; what it returns, if anything, is sent back to where the datagram came from. */
@@ -58,16 +58,26 @@ export async function serveDatagrams(
 ): Promise<PooledDatagramServer> {
   const { port, address, type = 'udp4', maxPending = 1024, onError } = readOptions(options, 'serveDatagrams');
   checkCount(maxPending, 'maxPending', 0, true);
+  checkPort(port);
+  const pinned = pin(executor, handler, 'serveDatagrams');
+  checkFunction(onError, 'onError');
   const socket = createSocket(type);
-  const server = new DatagramServer(executor, handler, socket, maxPending, onError);
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
-    socket.bind(checkCount(port, 'port', 0), address, () => {
-      socket.off('error', reject);
-      resolve();
+  try {
+    const server = new DatagramServer(executor, pinned, socket, maxPending, onError);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.bind(port, address, () => {
+        socket.off('error', reject);
+        // What fails from here on is one datagram, and those may be lost.
+        socket.on('error', () => undefined);
+        resolve();
+      });
     });
-  });
-  return server;
+    return server;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
 }
 
 class DatagramServer implements PooledDatagramServer {
@@ -93,14 +103,14 @@ class DatagramServer implements PooledDatagramServer {
     this.#slots = new Slots(slotsOf(executor), maxPending, ({ message, from }) => {
       const failed = (error: unknown) => {
         this.#failed++;
-        onError?.(error, from);
         this.#release();
+        onError?.(error, from);
       };
       try {
         bounded.submit(handler, message, from).then((answer) => {
           this.#completed++;
           if (typeof answer === 'string' || answer instanceof Uint8Array) this.#answer(answer, from);
-          this.#release();
+          else this.#release();
         }, failed);
       } catch (error) {
         failed(error);
@@ -160,7 +170,8 @@ class DatagramServer implements PooledDatagramServer {
 
   #answer(answer: string | Uint8Array, { port, address }: RemoteInfo): void {
     this.#socket.send(answer, port, address, () => {
-      // A datagram may be lost; whoever sent the first one asks again.
+      // A datagram may be lost; whoever sent the first one asks again. But close() waits until it has left.
+      this.#release();
     });
   }
 

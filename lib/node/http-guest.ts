@@ -166,7 +166,10 @@ async function close(server: Server): Promise<void> {
     net.Server.prototype.close.call(server, resolve);
   });
   const idle = setInterval(() => {
-    server.closeIdleConnections();
+    // After what has arrived is read: a busy process finds requests on connections that only looked idle.
+    setImmediate(() => {
+      server.closeIdleConnections();
+    });
   }, IDLE_GRACE_MS);
   await closed;
   clearInterval(idle);

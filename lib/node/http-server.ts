@@ -3,13 +3,13 @@ import { getSystemErrorName } from 'node:util';
 import { proxy } from '../comlink.js';
 import { tasksFrom } from '../callable.js';
 import { disregard, type Future } from '../future.js';
-import { checkCount, checkDuration, readOptions, show } from '../options.js';
+import { checkCount, checkDuration, checkFunction, readOptions, show } from '../options.js';
 import { ProcessPoolExecutor } from '../process.js';
 import { checkTimeout } from '../timeouts.js';
 import { parallelism } from './host.js';
 import type * as HttpGuest from './http-guest.js';
 import { ListenHandle, type ProcessOptions } from './process-host.js';
-import type { PooledServer, ServerStats } from './socket-server.js';
+import { checkPort, type PooledServer, type ServerStats } from './socket-server.js';
 
 /** Options of {@link serveHttp}. */
 export interface HttpServerOptions {
@@ -118,8 +118,9 @@ class HttpServer implements PooledHttpServer {
     const options = readOptions(given, 'serveHttp');
     this.#app = toUrl(app);
     this.#processes = checkCount(options.processes ?? parallelism(), 'processes', 1);
-    this.#address = { port: checkCount(options.port, 'port', 0), host: options.host };
+    this.#address = { port: checkPort(options.port), host: options.host };
     this.#signals = options.signals ?? true;
+    checkFunction(options.onWorkerError, 'onWorkerError');
     this.#onWorkerError = options.onWorkerError;
     this.#settings = {
       backlog: checkCount(options.backlog ?? 1024, 'backlog', 1),

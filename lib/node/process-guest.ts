@@ -13,7 +13,7 @@ let read = 0;
 
 if (process.env[WORKER_MARK] !== undefined) {
   // Not for processes that this one may start.
-  delete process.env[WORKER_MARK];
+  Reflect.deleteProperty(process.env, WORKER_MARK);
   // From the start on: the file of a worker of one's own may throw before it serves.
   process.on('uncaughtExceptionMonitor', (error) => {
     tellHost(STRAY_ERROR, encodeError(error));
@@ -120,11 +120,19 @@ function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: Wi
 /** Ends this process within a second of its parent's death even when its thread is blocked and hears of nothing. */
 function watchParent(): void {
   const watch = `
-    const parent = process.ppid;
+    const { workerData: parent } = require('node:worker_threads');
     setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, 300);
   `;
   const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8, stackSizeMb: 1 };
-  const watcher = new Worker(watch, { eval: true, execArgv: [], resourceLimits: limits, name: 'parent watch' });
+  // Asked here: before that thread has come up, a task may block this one and the parent may die.
+  const workerData = process.ppid;
+  const watcher = new Worker(watch, {
+    eval: true,
+    workerData,
+    execArgv: [],
+    resourceLimits: limits,
+    name: 'parent watch',
+  });
   watcher.unref();
   watcher.on('error', () => {
     // Without it, the end of the channel still ends a process that is not blocked.

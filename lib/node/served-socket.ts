@@ -9,18 +9,20 @@ export class ServedSocket {
   }
 }
 
-/** ms that a peer has to take the last words of a handler. */
+/** ms without progress that a peer has to take the last words of a handler. */
 const LINGER_MS = 5000;
 
 /** Closes the socket of a task that has ended, once what it wrote has gone. */
 export function closeServed(socket: Socket): void {
   if (socket.destroyed) return;
   socket.destroySoon();
-  const timer = setTimeout(() => {
+  endServed(socket);
+}
+
+/** Ends the socket of a task that has ended when its peer takes nothing of what was written any more. */
+export function endServed(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.setTimeout(LINGER_MS, () => {
     socket.destroy();
-  }, LINGER_MS);
-  timer.unref();
-  socket.once('close', () => {
-    clearTimeout(timer);
   });
 }

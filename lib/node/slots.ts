@@ -10,6 +10,7 @@ export class Slots<T> {
   readonly #line = new Fifo<T>();
   readonly #begin: (entry: T) => void;
   #taken = 0;
+  #filling = false;
 
   /**
    * @param places - how many there are; may change
@@ -46,9 +47,16 @@ export class Slots<T> {
   /** Gives a place to whoever has waited longest. */
   release(): void {
     this.#taken--;
-    while (this.#taken < this.#places() && this.#line.length > 0) {
-      this.#taken++;
-      this.#begin(this.#line.shift() as T);
+    // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
+    if (this.#filling) return;
+    this.#filling = true;
+    try {
+      while (this.#taken < this.#places() && this.#line.length > 0) {
+        this.#taken++;
+        this.#begin(this.#line.shift() as T);
+      }
+    } finally {
+      this.#filling = false;
     }
   }
 

@@ -1,9 +1,10 @@
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { Executor } from '../executor.js';
-import { checkCount, checkDuration, checkSignal, readOptions, show } from '../options.js';
+import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, show } from '../options.js';
+import { PinnedCallable } from '../pool/callables.js';
 import { WorkerPoolExecutor } from '../pool/worker-pool.js';
 import { checkTimeout } from '../timeouts.js';
-import { ServedSocket } from './served-socket.js';
+import { endServed, ServedSocket } from './served-socket.js';
 import { Slots } from './slots.js';
 
 /** What a pooled server has done and is doing. */
@@ -106,12 +107,15 @@ class SocketServer implements PooledServer {
     const { maxPending = 1024, timeout, signal, onError, ...listenOptions } = readOptions(given, 'serveSockets');
     if (timeout !== undefined) checkDuration(timeout, 'timeout');
     checkSignal(signal);
+    checkFunction(onError, 'onError');
+    signal?.throwIfAborted();
     this.#executor = executor;
-    this.#handler = handler;
+    this.#handler = pin(executor, handler, 'serveSockets');
     this.#timeout = timeout;
     this.#onError = onError;
     this.#signal = signal;
     // The queue of waiting connections is here; the listen backlog only has to outlast a busy moment.
+    if (listenOptions.port !== undefined) checkPort(listenOptions.port);
     this.#listenOptions = { backlog: 1024, ...listenOptions };
     this.#slots = new Slots(slotsOf(executor), checkCount(maxPending, 'maxPending', 0, true), (socket) => {
       this.#serve(socket);
@@ -127,6 +131,8 @@ class SocketServer implements PooledServer {
       this.#server.once('error', reject);
       this.#server.listen(this.#listenOptions, () => {
         this.#server.off('error', reject);
+        // What fails from here on is the accepting of one connection, for want of file descriptors: others go on.
+        this.#server.on('error', ignore);
         if (this.#signal?.aborted === true) void this.close({ grace: 0 });
         this.#signal?.addEventListener('abort', this.#abort, { once: true });
         resolve();
@@ -227,15 +233,30 @@ class SocketServer implements PooledServer {
   #end(socket: Socket, failure: { reason: unknown } | undefined): void {
     if (failure === undefined) {
       this.#completed++;
+      endServed(socket);
     } else {
       this.#failed++;
       socket.destroy();
-      const { remoteAddress, remotePort } = socket;
-      this.#onError?.(failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
     }
     this.#slots.release();
     if (this.#slots.active === 0) this.#onIdle?.();
+    if (failure === undefined) return;
+    const { remoteAddress, remotePort } = socket;
+    this.#onError?.(failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
   }
+}
+
+/** The handler as a pool takes it, with the file of whoever called this package. @throws TypeError when it is no function */
+export function pin<F>(executor: Executor, handler: F, owner: string): F {
+  const pinned = new PinnedCallable(handler, owner);
+  return executor instanceof WorkerPoolExecutor ? (pinned as F) : handler;
+}
+
+/** Checks a port; not everything of Node does. */
+export function checkPort(port: unknown): number {
+  const checked = checkCount(port, 'port', 0);
+  if (checked > 65_535) throw new RangeError(`'port' must be at most 65535: received ${String(checked)}`);
+  return checked;
 }
 
 /** How many tasks an executor runs at once. */

@@ -157,6 +157,7 @@ class Bridge {
           break;
         case 'taken':
           this.#underWay -= message.bytes;
+          if (stream instanceof BridgedSocket) stream.touch();
           if (this.#underWay < WINDOW) this.#unblock();
           break;
         case 'end':
@@ -256,7 +257,7 @@ class BridgedSocket extends Duplex {
     clearTimeout(this.#timer);
     this.#idle = ms;
     if (callback !== undefined) this.once('timeout', callback);
-    this.#touch();
+    this.touch();
     return this;
   }
 
@@ -268,7 +269,7 @@ class BridgedSocket extends Duplex {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    this.#touch();
+    this.touch();
     return super.push(chunk, encoding);
   }
 
@@ -280,10 +281,11 @@ class BridgedSocket extends Duplex {
   #idle = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  #touch(): void {
-    if (this.#idle === 0) return;
+  /** There is traffic. */
+  touch(): void {
+    if (this.#idle === 0 || this.destroyed) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.emit('timeout'), this.#idle);
+    this.#timer = setTimeout(() => this.emit('timeout'), this.#idle).unref();
   }
 }
 

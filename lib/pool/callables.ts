@@ -1,5 +1,5 @@
 import { callerFile } from '#host';
-import { nameOf } from '../callable.js';
+import { type AnyFunction, nameOf } from '../callable.js';
 import { show } from '../options.js';
 import type { SubmitSite } from '../site.js';
 import type { Definition } from '../wire/protocol.js';
@@ -37,6 +37,19 @@ export class Callable {
   }
 }
 
+/** A function that is submitted again and again by this package, for the file that gave it: `import()` in it means that file. */
+export class PinnedCallable {
+  readonly callable: AnyFunction;
+  readonly file: string | undefined;
+
+  /** @throws TypeError when it is no function */
+  constructor(callable: unknown, owner: string) {
+    if (typeof callable !== 'function') throw new TypeError(`${owner} needs a handler: received ${show(callable)}`);
+    this.callable = callable as AnyFunction;
+    this.file = callerFile();
+  }
+}
+
 /** Sources kept; beyond that the oldest is forgotten, here and in the workers. Programs have far fewer. */
 const MOST_SOURCES = 1000;
 
@@ -58,7 +71,10 @@ export class CallableRegistry {
 
   /** @throws TypeError when a worker cannot call it */
   get(callable: unknown, isClass = false): Callable {
-    if (typeof callable !== 'function') throw new TypeError(`submit needs a function: received ${show(callable)}`);
+    if (typeof callable !== 'function') {
+      if (callable instanceof PinnedCallable) return this.#find(callable.callable, isClass, callable.file);
+      throw new TypeError(`submit needs a function: received ${show(callable)}`);
+    }
     if (callable === this.#last && !isClass) return this.#lastCallable as Callable;
     const known = this.#byFunction.get(callable);
     if (known !== undefined && suits(known, isClass)) {
@@ -68,6 +84,10 @@ export class CallableRegistry {
       }
       return known;
     }
+    return this.#find(callable as AnyFunction, isClass);
+  }
+
+  #find(callable: AnyFunction, isClass: boolean, file?: string): Callable {
     const name = nameOf(callable);
     if (name !== undefined) {
       const made = this.#intern(`${String(name.url)}#${name.name}`, { kind: 'named', ...name });
@@ -76,7 +96,7 @@ export class CallableRegistry {
     }
     const source = Function.prototype.toString.call(callable);
     // The same function may be submitted from two files, and `import()` in it means the file of each.
-    const base = source.includes('import') ? callerFile() : undefined;
+    const base = source.includes('import') ? (file ?? callerFile()) : undefined;
     const key = base === undefined ? source : `${base}\n${source}`;
     const made = this.#byText.get(key);
     if (made !== undefined && suits(made, isClass)) return made;

@@ -71,6 +71,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   #isShutdown = false;
   #broken: { message: string; cause: unknown } | undefined;
   #pumpQueued = false;
+  /** Cancelled in this turn. */
+  readonly #leaving: Task[] = [];
   #sitesThisTurn = 0;
   #submitsThisTurn = 0;
 
@@ -217,9 +219,11 @@ export abstract class WorkerPoolExecutor extends Executor {
     if (channels.taskCancelled.hasSubscribers) channels.taskCancelled.publish(this.#trace(task));
     this.#close(task);
     // The future is told when this returns, and before those who wait for all of them.
-    queueMicrotask(() => {
-      this.#epochs.leave(task.epoch);
-    });
+    if (this.#leaving.push(task) === 1) {
+      queueMicrotask(() => {
+        for (const { epoch } of this.#leaving.splice(0)) this.#epochs.leave(epoch);
+      });
+    }
     return true;
   }
 
