@@ -98,10 +98,16 @@ class RequestGate {
     this.#accepted++;
     // The client is told before this process goes that the next request needs another connection.
     if (this.#drain.aborted) response.setHeader('Connection', 'close');
+    const entry: [IncomingMessage, ServerResponse] = [request, response];
     response.once('close', () => {
-      this.#end(response);
+      if (this.#slots.leave(entry)) {
+        this.#failed++;
+        this.#reportSoon();
+      } else {
+        this.#end(response);
+      }
     });
-    if (!this.#slots.enter([request, response])) {
+    if (!this.#slots.enter(entry)) {
       this.#refused++;
       response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
       response.end('The server is busy; try again in a second.\n');
@@ -129,7 +135,7 @@ class RequestGate {
   readonly #begun = new WeakSet<ServerResponse>();
 
   #end(response: ServerResponse): void {
-    // One that was turned away never had a place; one still in line gets it, and gives it back at once.
+    // One that was turned away never had a place.
     if (!this.#begun.delete(response)) return;
     if (response.writableFinished && response.statusCode < 500) this.#completed++;
     else this.#failed++;

@@ -1,4 +1,5 @@
 import net, { type AddressInfo } from 'node:net';
+import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { proxy } from '../comlink.js';
 import { tasksFrom } from '../callable.js';
@@ -207,6 +208,12 @@ class HttpServer implements PooledHttpServer {
       }
       const bound = {} as AddressInfo;
       handle.getsockname(bound);
+      // An address in use is told only to who listens; a process would listen on any other port.
+      if (port !== 0 && bound.port !== port) {
+        handle.close();
+        failure = -osConstants.errno.EADDRINUSE;
+        continue;
+      }
       this.#handle = handle;
       this.#bound = bound;
       return;

@@ -1,5 +1,3 @@
-import { Fifo } from '../fifo.js';
-
 /**
  * A bounded number of places, and a bounded line of those who wait for one: what a pooled server does with connections,
  * datagrams and requests alike.
@@ -7,7 +5,8 @@ import { Fifo } from '../fifo.js';
 export class Slots<T> {
   readonly #places: () => number;
   readonly #mostWaiting: number;
-  readonly #line = new Fifo<T>();
+  /** In the order of arrival. */
+  readonly #line = new Set<T>();
   readonly #begin: (entry: T) => void;
   #taken = 0;
   #filling = false;
@@ -29,7 +28,7 @@ export class Slots<T> {
 
   /** Entries in line. */
   get waiting(): number {
-    return this.#line.length;
+    return this.#line.size;
   }
 
   /** @returns false when there is neither a place nor room in the line */
@@ -39,8 +38,8 @@ export class Slots<T> {
       this.#begin(entry);
       return true;
     }
-    if (this.#line.length >= this.#mostWaiting) return false;
-    this.#line.push(entry);
+    if (this.#line.size >= this.#mostWaiting) return false;
+    this.#line.add(entry);
     return true;
   }
 
@@ -51,13 +50,20 @@ export class Slots<T> {
     if (this.#filling) return;
     this.#filling = true;
     try {
-      while (this.#taken < this.#places() && this.#line.length > 0) {
+      for (const entry of this.#line) {
+        if (this.#taken >= this.#places()) break;
+        this.#line.delete(entry);
         this.#taken++;
-        this.#begin(this.#line.shift() as T);
+        this.#begin(entry);
       }
     } finally {
       this.#filling = false;
     }
+  }
+
+  /** Takes an entry out of the line. @returns false when it is not in line */
+  leave(entry: T): boolean {
+    return this.#line.delete(entry);
   }
 
   /** Sends everybody in line away. */

@@ -367,6 +367,8 @@ const servedHandler: TransferHandler<unknown, WireStream> = {
   serialize: (value) => streamHandler.serialize((value as ServedSocket).socket),
   deserialize: (wire) => {
     const socket = streamHandler.deserialize(wire) as Socket;
+    // A peer that resets its connection ends this connection, not this thread.
+    socket.on('error', () => undefined);
     atTaskEnd(() => {
       closeServed(socket);
     });

@@ -30,7 +30,9 @@ import { unref, Workforce } from './workforce.js';
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;
 /** ms that a worker has to give a sign of life before it counts as blocked; a busy machine alone must not look like that. */
-const BLOCKED_AFTER_MS = 500;
+const BLOCKED_AFTER_MS = 1000;
+/** Turns of this thread within that time: where it is itself that was held up, the sign may be there and not have been read. */
+const BLOCKED_TURNS = 5;
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
 /** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
@@ -613,11 +615,14 @@ export abstract class WorkerPoolExecutor extends Executor {
         this.#watched.delete(runner);
         return;
       }
-      const blocked = setTimeout(() => {
+      let turns = 0;
+      const silence = setInterval(() => {
+        if (++turns < BLOCKED_TURNS) return;
+        clearInterval(silence);
         runner.terminate();
-      }, BLOCKED_AFTER_MS);
+      }, BLOCKED_AFTER_MS / BLOCKED_TURNS);
       runner.ping(() => {
-        clearTimeout(blocked);
+        clearInterval(silence);
         unref(setTimeout(look, BLOCKED_AFTER_MS));
       });
     };

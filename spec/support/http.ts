@@ -19,7 +19,8 @@ export interface Question {
 /** One request, by a connection of its own unless an agent is given. */
 export function fetchFrom(port: number, path: string, { body, agent, ...rest }: Question = {}): Promise<Answer> {
   const answer = new Promise<Answer>((resolve, reject) => {
-    const asked = request({ port, host: '127.0.0.1', path, agent: agent ?? false, ...rest }, (response) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/octet-stream' };
+    const asked = request({ headers, port, host: '127.0.0.1', path, agent: agent ?? false, ...rest }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);

@@ -22,7 +22,8 @@ export function closed(socket: Socket): Promise<void> {
   });
   // Who reads nothing never hears of the end.
   socket.resume();
-  socket.once('end', () => socket.end());
+  if (socket.readableEnded) socket.end();
+  else socket.once('end', () => socket.end());
   return settled(closing, 'the end of the connection');
 }
 

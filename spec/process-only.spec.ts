@@ -1,0 +1,79 @@
+import { expect } from 'chai';
+import { BrokenProcessPool, ExecutorShutdownError } from 'concurrent-futures';
+import { ProcessPoolExecutor } from 'concurrent-futures/process';
+import { passGate } from './support/gate.js';
+import { useBench } from './support/pool-under-test.js';
+import { capabilities, makeExecutor } from './support/process-pool.js';
+import { lives, Script } from './support/scripts.js';
+import { eventually, instance, rejectionAs, settled, thrownBy, withWatchdog } from './support/watchdog.js';
+
+describe('ProcessPoolExecutor: killWorkers', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('ends the processes at once: what runs and what waits fails with BrokenProcessPool', async () => {
+    const pool = instance(bench.pool({ maxWorkers: 1 }), ProcessPoolExecutor);
+    const pid = await settled(pool.submit(() => process.pid));
+    const gate = bench.gate();
+    const running = pool.submit(passGate, gate.token);
+    await gate.arrived();
+    const queued = pool.submit(() => 1);
+    await settled(pool.killWorkers(), 'killWorkers()');
+    expect(lives(pid)).to.equal(false);
+    await rejectionAs(running, BrokenProcessPool);
+    await rejectionAs(queued, BrokenProcessPool);
+    thrownBy(() => pool.submit(() => 1), ExecutorShutdownError);
+  });
+
+  it('ends a process that heeds no other signal', async () => {
+    const pool = instance(bench.pool({ maxWorkers: 1 }), ProcessPoolExecutor);
+    const gate = bench.gate();
+    const deaf = (0, eval)(`(token) => {
+      process.on('SIGTERM', () => {});
+      process.on('disconnect', () => { for (;;); });
+      return (${passGate.toString()})(token, process.pid);
+    }`) as (token: unknown) => number;
+    const running = pool.submit(deaf, gate.token);
+    await gate.arrived();
+    await settled(pool.killWorkers(), 'killWorkers()');
+    await rejectionAs(running, BrokenProcessPool);
+    expect(pool.stats().workers).to.equal(0);
+  });
+
+  it('can be called of a pool that has no processes, and twice', async () => {
+    const pool = instance(bench.pool({ maxWorkers: 1 }), ProcessPoolExecutor);
+    await settled(Promise.all([pool.killWorkers(), pool.killWorkers(), pool.terminateWorkers()]));
+    await settled(pool.killWorkers());
+  });
+});
+
+describe('ProcessPoolExecutor: orphans', () => {
+  const busyPool = new URL('./fixtures/busy-pool.js', import.meta.url);
+
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    it(`processes that loop for ever are gone when ${signal} has ended their parent`, async () => {
+      const script = new Script(busyPool);
+      try {
+        const pids = (await script.printed(/busy (\d+)\n/, 2)).map(Number);
+        expect(pids.every(lives)).to.equal(true);
+        await script.kill(signal);
+        await eventually(() => !pids.some(lives), 'the end of the orphans');
+      } finally {
+        await script.kill();
+      }
+    });
+  }
+
+  it('idle processes are gone when SIGKILL has ended their parent', async () => {
+    const script = new Script(busyPool);
+    try {
+      const [line = ''] = await script.printed(/idle (\d+ \d+)\n/);
+      await script.kill();
+      const pids = line.split(' ').map(Number);
+      const ends = eventually(() => !pids.some(lives), 'the end of the orphans');
+      // The limit is that of the contract, with room for a machine that is busy.
+      await withWatchdog(ends, 10_000, 'the end of the orphans');
+    } finally {
+      await script.kill();
+    }
+  });
+});

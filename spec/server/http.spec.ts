@@ -1,0 +1,338 @@
+import { once } from 'node:events';
+import { randomBytes } from 'node:crypto';
+import { Agent } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
+import { expect } from 'chai';
+import { type HttpServerOptions, type PooledHttpServer, serveHttp } from 'concurrent-futures/server';
+import { Gate } from '../support/gate.js';
+import { fetchFrom } from '../support/http.js';
+import { lives, Script } from '../support/scripts.js';
+import { closed, dial, readToEnd } from '../support/tcp.js';
+import { eventually, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+
+const appUrl = (name: string): URL => new URL(`../fixtures/apps/${name}.js`, import.meta.url);
+
+describe('serveHttp', () => {
+  const servers: PooledHttpServer[] = [];
+  const disposables: Disposable[] = [];
+
+  async function serve(app = 'listener', options: Partial<HttpServerOptions> = {}): Promise<PooledHttpServer> {
+    const serving = serveHttp(appUrl(app), { port: 0, host: '127.0.0.1', processes: 1, signals: false, ...options });
+    const server = await settled(serving, 'the start of the server');
+    servers.push(server);
+    return server;
+  }
+
+  function makeGate(): Gate {
+    const gate = new Gate(false);
+    disposables.push(gate);
+    return gate;
+  }
+
+  const at = (path: string, gate: Gate): string => `${path}?gate=${encodeURIComponent(String(gate.token))}`;
+
+  const pidOf = async (port: number): Promise<number> => Number((await fetchFrom(port, '/pid')).text);
+
+  afterEach(async () => {
+    const ends = Promise.all(servers.splice(0).map((server) => server.close({ grace: 0 })));
+    for (const disposable of disposables.splice(0)) disposable[Symbol.dispose]();
+    await settled(ends, 'the end of the servers');
+  });
+
+  for (const [app, tag] of [
+    ['express', 'express'],
+    ['koa', 'koa'],
+    ['fastify', 'fastify'],
+    ['hono', 'hono'],
+    ['hono-node', 'hono'],
+    ['fetch-handler', 'fetch'],
+    ['listener', 'listener'],
+  ] as const) {
+    it(`an application is served unchanged: ${app}`, async () => {
+      const { port } = (await serve(app)).address();
+      const hello = await fetchFrom(port, '/hello/apple?n=1');
+      expect(hello).to.include({ status: 200, text: 'hello apple 1' });
+      expect(hello.headers['x-app']).to.equal(tag);
+      const bytes = randomBytes(1_000_000);
+      const echoed = await fetchFrom(port, '/echo', { method: 'POST', body: bytes });
+      expect(echoed.status).to.equal(200);
+      expect(echoed.body.equals(bytes)).to.equal(true);
+      expect(await fetchFrom(port, '/nowhere')).to.include({ status: 404 });
+      expect(await fetchFrom(port, '/fails')).to.include({ status: 500 });
+      expect(await fetchFrom(port, '/hello/banana?n=2')).to.include({ status: 200, text: 'hello banana 2' });
+    });
+  }
+
+  it('a module that throws rejects with what it throws', async () => {
+    expect(String(await rejectionAs(serve('fails-to-load', { processes: 2 }), RangeError))).to.contain('apple');
+  });
+
+  it('a default export that is no application rejects with a TypeError that names the module', async () => {
+    expect(String(await rejectionAs(serve('no-app'), TypeError))).to.match(/no-app\.js .*must be a request listener/);
+  });
+
+  it('a module that is not there rejects', async () => {
+    expect(String(await rejectionOf(serve('missing')))).to.contain('missing.js');
+  });
+
+  it('a port in use rejects with EADDRINUSE', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await settled(once(other, 'listening'));
+    const { port } = other.address() as AddressInfo;
+    expect(await rejectionOf(serve('listener', { port }))).to.include({ code: 'EADDRINUSE', port });
+    other.close();
+  });
+
+  it('nonsense options are refused by name', async () => {
+    for (const [options, errorClass, text] of [
+      [{ port: -1 }, RangeError, /port/],
+      [{ port: 70_000 }, RangeError, /port/],
+      [{ port: '80' }, TypeError, /port/],
+      [{ processes: 0 }, RangeError, /processes/],
+      [{ processes: 1.5 }, RangeError, /processes/],
+      [{ concurrentTasksPerWorker: 0 }, RangeError, /concurrentTasksPerWorker/],
+      [{ maxPending: -1 }, RangeError, /maxPending/],
+      [{ headersTimeout: NaN }, RangeError, /headersTimeout/],
+      [{ onWorkerError: 'apple' }, TypeError, /onWorkerError/],
+    ] as const) {
+      expect(String(await rejectionAs(serve('listener', options as never), errorClass as never))).to.match(text);
+    }
+    expect(String(await rejectionAs(serveHttp(1 as never, { port: 0 }), TypeError))).to.match(/URL/);
+  });
+
+  it('several processes answer on one address, and stats() adds up over them', async () => {
+    const server = await serve('listener', { processes: 2 });
+    const { port } = server.address();
+    const pids = new Set<number>();
+    let asked = 0;
+    const gates = [makeGate(), makeGate()];
+    // One process is blocked, so that the other must answer.
+    pids.add(await pidOf(port));
+    asked++;
+    const blocked = fetchFrom(port, at('/block', gates[0]!));
+    asked++;
+    await gates[0]!.arrived();
+    pids.add(await pidOf(port));
+    asked++;
+    gates[0]!.open();
+    expect((await blocked).text).to.equal('blocked');
+    await eventually(() => server.stats().completed === asked, 'the counts of both');
+    expect(server.stats()).to.deep.equal({
+      accepted: asked,
+      active: 0,
+      waiting: 0,
+      refused: 0,
+      completed: asked,
+      failed: 0,
+    });
+  });
+
+  it('no more requests are handled at once than configured, the rest wait, then get 503 with Retry-After', async () => {
+    const server = await serve('listener', { concurrentTasksPerWorker: 2, maxPending: 1 });
+    const { port } = server.address();
+    const gate = makeGate();
+    const answers = Array.from({ length: 2 }, () => fetchFrom(port, at('/wait', gate)));
+    await gate.arrived(2);
+    answers.push(fetchFrom(port, at('/wait', gate)));
+    await eventually(() => server.stats().waiting === 1, 'the one that waits');
+    const refused = await fetchFrom(port, '/hello/apple', { method: 'POST', body: 'banana' });
+    expect(refused.status).to.equal(503);
+    expect(refused.headers['retry-after']).to.match(/^\d+$/);
+    expect(gate.arrivals).to.equal(2);
+    gate.open();
+    for (const answer of await Promise.all(answers)) expect(answer).to.include({ status: 200, text: 'waited' });
+    await eventually(() => server.stats().active === 0, 'the end of all');
+    expect(server.stats()).to.include({ accepted: 4, completed: 3, refused: 1, waiting: 0 });
+  });
+
+  it('a client that leaves while it waits in line leaves its place to others', async () => {
+    const server = await serve('listener', { concurrentTasksPerWorker: 1, maxPending: 1 });
+    const { port } = server.address();
+    const gate = makeGate();
+    const first = fetchFrom(port, at('/wait', gate));
+    await gate.arrived();
+    const controller = new AbortController();
+    const leaving = rejectionOf(fetchFrom(port, '/hello/apple?n=1', { signal: controller.signal }));
+    await eventually(() => server.stats().waiting === 1, 'the one that waits');
+    controller.abort();
+    await leaving;
+    await eventually(() => server.stats().waiting === 0, 'the place in line');
+    const last = fetchFrom(port, '/hello/banana?n=2');
+    await eventually(() => server.stats().waiting === 1, 'the next one that waits');
+    gate.open();
+    expect((await first).text).to.equal('waited');
+    expect((await last).text).to.equal('hello banana 2');
+    await eventually(() => server.stats().active === 0, 'the end of all');
+    expect(server.stats()).to.include({ accepted: 3, completed: 2, failed: 1, refused: 0 });
+  });
+
+  it('a process that dies is replaced, and no other connection is lost', async () => {
+    const heard: unknown[] = [];
+    const server = await serve('listener', { processes: 2, onWorkerError: (error) => heard.push(error) });
+    const { port } = server.address();
+    const gate = makeGate();
+    // Blocked, so that the other process takes the request that kills it.
+    const blocked = fetchFrom(port, at('/block', gate));
+    await gate.arrived();
+    const pid = await pidOf(port);
+    await rejectionOf(fetchFrom(port, '/die'));
+    await eventually(() => heard.length === 1, 'the death');
+    const next = await pidOf(port);
+    expect(next).to.not.equal(pid);
+    gate.open();
+    expect((await blocked).text).to.equal('blocked');
+  });
+
+  for (const keepAlive of [true, false]) {
+    it(`reload() replaces the processes under load and fails no request: ${keepAlive ? 'connections kept' : 'a connection each'}`, async () => {
+      const server = await serve('listener', { processes: 2 });
+      const { port } = server.address();
+      const agent = new Agent({ keepAlive, maxSockets: 8 });
+      const before = new Set<string>();
+      const after = new Set<string>();
+      let seen = before;
+      let loading = true;
+      let asked = 0;
+      const load = Array.from({ length: 8 }, async () => {
+        while (loading) {
+          const { status, text } = await fetchFrom(port, '/pid', { agent });
+          if (status !== 200) throw new Error(`${String(status)} ${text}`);
+          asked++;
+          seen.add(text);
+        }
+      });
+      try {
+        await eventually(() => asked > 50, 'the load');
+        for (let i = 0; i < 2; i++) await settled(server.reload(), 'reload()');
+        seen = after;
+        const mark = asked;
+        await eventually(() => asked > mark + 50, 'the load after it');
+      } finally {
+        loading = false;
+        await Promise.all(load);
+        agent.destroy();
+      }
+      // Requests that were under way when it changed aside, the old processes are gone.
+      await eventually(() => [...before].every((pid) => !lives(Number(pid)) || after.has(pid)), 'the end of the old');
+      await eventually(() => server.stats().completed === asked, 'the counts of all');
+      expect(server.stats()).to.include({ accepted: asked, failed: 0, refused: 0 });
+    });
+  }
+
+  it('close() lets requests finish and stops accepting', async () => {
+    const server = await serve();
+    const { port } = server.address();
+    const gate = makeGate();
+    const waiting = fetchFrom(port, at('/wait', gate));
+    await gate.arrived();
+    const closing = server.close();
+    await eventually(() => server.stats().active === 1, 'the request');
+    gate.open();
+    expect((await waiting).text).to.equal('waited');
+    await settled(closing, 'close()');
+    expect(await rejectionOf(fetchFrom(port, '/pid'))).to.include({ code: 'ECONNREFUSED' });
+    expect(server.stats()).to.include({ completed: 1, active: 0 });
+  });
+
+  it('close({ grace }) ends what does not finish', async () => {
+    const server = await serve();
+    const gate = makeGate();
+    const waiting = rejectionOf(fetchFrom(server.address().port, at('/wait', gate)));
+    await gate.arrived();
+    await settled(server.close({ grace: 10 }), 'close()');
+    expect(await waiting).to.include({ code: 'ECONNRESET' });
+  });
+
+  it('close() during reload() ends both', async () => {
+    const server = await serve('listener', { processes: 2 });
+    const reloading = server.reload();
+    await settled(server.close(), 'close()');
+    await settled(reloading, 'reload()');
+  });
+
+  it('a client that is slow with its headers is cut off after `headersTimeout`', async () => {
+    const server = await serve('listener', { headersTimeout: 200 });
+    const client = await dial(server.address().port);
+    const answer = readToEnd(client);
+    client.write('GET /pid HTTP/1.1\r\nHost: apple\r\nX-Slow: ');
+    expect((await answer).toString()).to.match(/^HTTP\/1\.1 408 /);
+    await closed(client);
+  });
+
+  it('a client that is slow with its body is cut off after `requestTimeout`', async () => {
+    const server = await serve('listener', { headersTimeout: 200, requestTimeout: 300 });
+    const client = await dial(server.address().port);
+    const answer = readToEnd(client);
+    client.write('POST /echo HTTP/1.1\r\nHost: apple\r\nContent-Length: 1000\r\n\r\nbanana');
+    await answer;
+    await closed(client);
+    await eventually(() => server.stats().active === 0, 'the end of its request');
+  });
+
+  it('headers above `maxHeaderSize` are answered with 431', async () => {
+    const server = await serve('listener', { maxHeaderSize: 1000 });
+    const client = await dial(server.address().port);
+    const answer = readToEnd(client);
+    client.write(`GET /pid HTTP/1.1\r\nHost: apple\r\nX-Long: ${'x'.repeat(2000)}\r\n\r\n`);
+    expect((await answer).toString()).to.match(/^HTTP\/1\.1 431 /);
+  });
+});
+
+describe('serveHttp: signals and orphans', () => {
+  const main = new URL('../fixtures/http-main.js', import.meta.url);
+  let script: Script | undefined;
+  let gate: Gate | undefined;
+
+  async function start(): Promise<number> {
+    script = new Script(main, [appUrl('listener').href, JSON.stringify({ processes: 1 })]);
+    const [port] = await script.printed(/port (\d+)\n/);
+    return Number(port);
+  }
+
+  const at = (path: string): string => `${path}?gate=${encodeURIComponent(String((gate ??= new Gate(false)).token))}`;
+
+  afterEach(async () => {
+    gate?.[Symbol.dispose]();
+    gate = undefined;
+    await script?.kill();
+  });
+
+  it('SIGTERM drains: requests finish, then the process ends', async () => {
+    const port = await start();
+    const waiting = fetchFrom(port, at('/wait'));
+    await gate!.arrived();
+    script!.child.kill('SIGTERM');
+    const refused = async (): Promise<void> => {
+      for (;;) {
+        const error = await fetchFrom(port, '/pid').then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        if ((error as { code?: string } | undefined)?.code === 'ECONNREFUSED') return;
+      }
+    };
+    await settled(refused(), 'the end of accepting');
+    gate!.open();
+    expect((await waiting).text).to.equal('waited');
+    expect(await settled(script!.ended)).to.deep.equal({ code: 0, signal: null });
+  });
+
+  it('SIGHUP replaces the processes', async () => {
+    const port = await start();
+    const { text } = await fetchFrom(port, '/pid');
+    script!.child.kill('SIGHUP');
+    await eventually(() => !lives(Number(text)), 'the end of the old process');
+    expect((await fetchFrom(port, '/pid')).text).to.not.equal(text);
+  });
+
+  it('a server that is killed leaves no orphan, although a request blocks its process', async () => {
+    const port = await start();
+    const { text } = await fetchFrom(port, '/pid');
+    const blocked = rejectionOf(fetchFrom(port, at('/block')));
+    await gate!.arrived();
+    await script!.kill('SIGKILL');
+    await eventually(() => !lives(Number(text)), 'the end of the orphan');
+    await blocked;
+    expect(await rejectionOf(fetchFrom(port, '/pid'))).to.include({ code: 'ECONNREFUSED' });
+  });
+});

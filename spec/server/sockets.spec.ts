@@ -1,0 +1,549 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { expect } from 'chai';
+import { ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
+import { ProcessPoolExecutor } from 'concurrent-futures/process';
+import {
+  type PooledServer,
+  serveSockets,
+  type SocketHandler,
+  type SocketServerOptions,
+} from 'concurrent-futures/server';
+import { type GateToken, passGateAsync, type TallyToken } from '../support/gate.js';
+import { type PoolOptions, useBench } from '../support/pool-under-test.js';
+import * as processes from '../support/process-pool.js';
+import { ask, closed, dial, readToEnd } from '../support/tcp.js';
+import * as threads from '../support/thread-pool.js';
+import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+
+const echo = async (socket: Socket): Promise<void> => {
+  const events = (await import('node:events')).default;
+  for await (const chunk of socket) if (!socket.write(chunk as Uint8Array)) await events.once(socket, 'drain');
+};
+
+const LOCAL = { port: 0, host: '127.0.0.1' };
+
+for (const [name, { makeExecutor, capabilities }] of [
+  ['ThreadPoolExecutor', threads],
+  ['ProcessPoolExecutor', processes],
+] as const) {
+  describe(`serveSockets: ${name}`, () => {
+    const servers: PooledServer[] = [];
+
+    // Before the pools are taken down: they wait for the tasks of the servers.
+    afterEach(async () => {
+      await settled(
+        Promise.all(servers.splice(0).map((server) => server.close({ grace: 0 }))),
+        'the end of the servers',
+      );
+    });
+
+    const bench = useBench(makeExecutor, capabilities);
+
+    /** A server whose handler may be given more than the socket: the token of a gate or a tally, by the environment of the task. */
+    async function serve(
+      handler: SocketHandler,
+      { pool = { maxWorkers: 2 }, ...options }: Partial<SocketServerOptions> & { pool?: PoolOptions } = {},
+    ): Promise<PooledServer> {
+      const server = await serveSockets(bench.pool(pool), handler, { ...LOCAL, ...options });
+      servers.push(server);
+      return server;
+    }
+
+    /** A pool whose handlers find a token in `globalThis.token`. */
+    const withToken = (options: PoolOptions, token: GateToken | TallyToken): PoolOptions => ({
+      ...options,
+      initializer: (given: unknown) => {
+        (globalThis as { token?: unknown }).token = given;
+      },
+      initargs: [token],
+    });
+
+    /** Waits at the gate of its pool, then says so. The functions of a gate can be sent, but not referred to. */
+    const makeWaiting = (): SocketHandler =>
+      (0, eval)(`async (socket) => {
+        const pass = ${passGateAsync.toString()};
+        await pass(globalThis.token);
+        socket.end('waited');
+      }`) as SocketHandler;
+
+    it('a connection is a task with a working socket, and the address of the peer', async () => {
+      const server = await serve(async (socket, peer) => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of socket.iterator({ destroyOnReturn: false })) chunks.push(chunk as Uint8Array);
+        socket.end(JSON.stringify([Buffer.concat(chunks).toString(), peer, socket.remotePort, socket.remoteAddress]));
+      });
+      const client = await dial(server.address().port);
+      const answer = readToEnd(client);
+      client.end('apple');
+      const { localPort: port } = client;
+      expect(JSON.parse((await answer).toString())).to.deep.equal([
+        'apple',
+        { address: '127.0.0.1', port, family: 'IPv4' },
+        port,
+        '127.0.0.1',
+      ]);
+    });
+
+    it('address() tells where it listens, and stats() adds up', async () => {
+      const server = await serve(echo);
+      expect(server.address()).to.include({ address: '127.0.0.1', family: 'IPv4' });
+      for (const text of ['apple', 'banana', 'cherry']) {
+        expect((await ask(server.address().port, text)).toString()).to.equal(text);
+      }
+      await eventually(() => server.stats().completed === 3, 'three connections served');
+      expect(server.stats()).to.deep.equal({
+        accepted: 3,
+        active: 0,
+        waiting: 0,
+        refused: 0,
+        completed: 3,
+        failed: 0,
+      });
+    });
+
+    it('20 MB are echoed byte for byte', async () => {
+      const server = await serve(echo);
+      const bytes = randomBytes(20_000_000);
+      const answer = await ask(server.address().port, bytes);
+      expect(answer.length).to.equal(bytes.length);
+      expect(answer.equals(bytes)).to.equal(true);
+    });
+
+    it('what a handler has written arrives, although it returns without waiting', async () => {
+      const server = await serve((socket) => {
+        socket.write(new Uint8Array(8_000_000).fill(7));
+      });
+      const answer = await ask(server.address().port, 'apple');
+      expect(answer.length).to.equal(8_000_000);
+      expect(answer.every((byte) => byte === 7)).to.equal(true);
+    });
+
+    it('the short echo of the documentation loses nothing, although its loop destroys the socket', async () => {
+      const server = await serve(async (socket) => {
+        for await (const chunk of socket) socket.write(chunk as Uint8Array);
+      });
+      const bytes = randomBytes(5_000_000);
+      const answer = await ask(server.address().port, bytes);
+      expect(answer.length).to.equal(bytes.length);
+      expect(answer.equals(bytes)).to.equal(true);
+    });
+
+    it('a client that ends its half still gets the answer', async () => {
+      const server = await serve(async (socket) => {
+        let bytes = 0;
+        socket.on('data', (chunk: Uint8Array) => (bytes += chunk.length));
+        await new Promise((resolve) => socket.once('end', resolve));
+        socket.end(String(bytes));
+      });
+      expect((await ask(server.address().port, 'x'.repeat(100_000))).toString()).to.equal('100000');
+    });
+
+    it('300 connections over 4 slots: no more are served at once, and all are served', async () => {
+      const gate = bench.gate();
+      const server = await serve(makeWaiting(), {
+        pool: withToken({ maxWorkers: 2, concurrentTasksPerWorker: 2 }, gate.token),
+      });
+      const { port } = server.address();
+      const answers = Array.from({ length: 300 }, () => ask(port, 'apple'));
+      await gate.arrived(4);
+      await eventually(() => server.stats().accepted === 300, 'the arrival of all');
+      expect(server.stats()).to.include({ active: 4, waiting: 296 });
+      expect(gate.arrivals).to.equal(4);
+      gate.open();
+      for (const answer of await settled(Promise.all(answers))) expect(answer.toString()).to.equal('waited');
+      await eventually(() => server.stats().completed === 300, 'the end of all');
+      expect(server.stats()).to.include({ active: 0, waiting: 0, refused: 0, failed: 0 });
+    });
+
+    it('connections wait unread up to `maxPending`, further ones are refused', async () => {
+      const gate = bench.gate();
+      const server = await serve(makeWaiting(), { pool: withToken({ maxWorkers: 1 }, gate.token), maxPending: 2 });
+      const { port } = server.address();
+      const served = [ask(port, 'apple')];
+      await gate.arrived();
+      served.push(ask(port, 'banana'), ask(port, 'cherry'));
+      await eventually(() => server.stats().waiting === 2, 'two that wait');
+      await dial(port).then(closed, () => undefined);
+      await eventually(() => server.stats().refused === 1, 'the one that is refused');
+      expect(server.stats()).to.include({ accepted: 4, active: 1, waiting: 2, refused: 1 });
+      gate.open();
+      for (const answer of await Promise.all(served)) expect(answer.toString()).to.equal('waited');
+    });
+
+    it('a client that waits in line and leaves holds up nobody', async () => {
+      const gate = bench.gate();
+      const server = await serve(makeWaiting(), { pool: withToken({ maxWorkers: 1 }, gate.token) });
+      const { port } = server.address();
+      const first = ask(port, 'apple');
+      await gate.arrived();
+      const leaving = await dial(port);
+      await eventually(() => server.stats().waiting === 1, 'one that waits');
+      leaving.resetAndDestroy();
+      const last = ask(port, 'cherry');
+      await eventually(() => server.stats().waiting === 2, 'two that wait');
+      gate.open();
+      expect((await first).toString()).to.equal('waited');
+      expect((await last).toString()).to.equal('waited');
+      await eventually(() => server.stats().active === 0, 'the end of all');
+    });
+
+    it('a silent client holds one slot and harms no other', async () => {
+      const server = await serve(echo, { pool: { maxWorkers: 2 } });
+      const { port } = server.address();
+      const silent = await dial(port);
+      await eventually(() => server.stats().active === 1, 'the silent one');
+      for (let i = 0; i < 20; i++)
+        expect((await ask(port, `apple ${String(i)}`)).toString()).to.equal(`apple ${String(i)}`);
+      await eventually(() => server.stats().completed === 20, 'the end of the others');
+      expect(server.stats()).to.include({ active: 1 });
+      silent.end();
+      await closed(silent);
+      await eventually(() => server.stats().completed === 21, 'the end of the silent one');
+    });
+
+    it('a client that never reads makes the handler wait, not the memory grow', async () => {
+      const tally = bench.tally();
+      const server = await serve(
+        (0, eval)(`async (socket) => {
+          if (socket.remotePort === undefined) return;
+          const { once } = (await import('node:events')).default;
+          const touch = ${(await import('../support/gate.js')).touch.toString()};
+          const first = await new Promise((resolve) => socket.once('data', resolve));
+          if (String(first) === 'echo') return void socket.end(first);
+          const gone = once(socket, 'close');
+          for (let i = 0; i < 1000 && !socket.destroyed; i++) {
+            touch(globalThis.token);
+            if (!socket.write(new Uint8Array(100_000))) await Promise.race([once(socket, 'drain'), gone]);
+          }
+        }`) as SocketHandler,
+        { pool: withToken({ maxWorkers: 2 }, tally.token) },
+      );
+      const { port } = server.address();
+      const deaf = await dial(port);
+      deaf.pause();
+      deaf.write('deaf');
+      await eventually(() => tally.total > 2, 'the first words of the handler');
+      for (let i = 0; i < 30; i++) expect((await ask(port, 'echo')).toString()).to.equal('echo');
+      expect(tally.total).to.be.lessThan(300);
+      deaf.resetAndDestroy();
+      await eventually(() => server.stats().active === 0, 'the end of the handler');
+    });
+
+    it('a client that never reads the last words is cut off, with nothing left behind', async () => {
+      const server = await serve((socket) => {
+        socket.write(new Uint8Array(30_000_000));
+      });
+      const deaf = await dial(server.address().port);
+      deaf.pause();
+      await eventually(() => server.stats().completed === 1, 'the return of the handler');
+      await eventually(() => openSockets(deaf.localPort) === 0, 'the end of the connection here');
+      deaf.destroy();
+    });
+
+    it('a client that resets its connection is an error for its handler only', async () => {
+      const server = await serve(async (socket) => {
+        socket.write('apple');
+        await new Promise((resolve) => {
+          socket.on('error', () => undefined);
+          socket.once('close', resolve);
+          socket.resume();
+        });
+      });
+      const { port } = server.address();
+      for (let i = 0; i < 3; i++) {
+        const client = await dial(port);
+        await settled(once(client, 'data'));
+        client.resetAndDestroy();
+      }
+      await eventually(() => server.stats().active === 0, 'the end of all');
+      expect(server.stats()).to.include({ accepted: 3, completed: 3, failed: 0 });
+    });
+
+    it('a client that resets its connection ends no worker, although the handler listens to no error', async () => {
+      const server = await serve(
+        async (socket) => {
+          socket.write('apple');
+          await new Promise((resolve) => {
+            socket.once('close', resolve);
+            socket.resume();
+          });
+          return process.pid;
+        },
+        { pool: { maxWorkers: 1, concurrentTasksPerWorker: 2 } },
+      );
+      const { port } = server.address();
+      const bystander = await dial(port);
+      await settled(once(bystander, 'data'));
+      for (let i = 0; i < 3; i++) {
+        const client = await dial(port);
+        await settled(once(client, 'data'));
+        client.resetAndDestroy();
+        await eventually(() => server.stats().active === 1, 'the end of its handler');
+      }
+      expect(server.stats()).to.include({ completed: 3, failed: 0 });
+      bystander.resetAndDestroy();
+      await eventually(() => server.stats().completed === 4, 'the end of the bystander');
+    });
+
+    it('a handler that throws ends its connection, and `onError` hears of it', async () => {
+      const heard: [unknown, string][] = [];
+      const server = await serve(
+        () => {
+          throw new RangeError('apple');
+        },
+        { onError: (error, peer) => heard.push([error, peer]) },
+      );
+      const client = await dial(server.address().port);
+      const { localPort } = client;
+      await closed(client);
+      await eventually(() => heard.length === 1, 'the error');
+      expect(instance(heard[0]![0], RangeError).message).to.equal('apple');
+      expect(heard[0]![1]).to.equal(`127.0.0.1:${String(localPort)}`);
+      expect(server.stats()).to.include({ failed: 1, completed: 0, active: 0 });
+    });
+
+    it('an `onError` that throws takes no slot away', async () => {
+      const server = await serve(
+        async (socket) => {
+          const first = await new Promise((resolve) => socket.once('data', resolve));
+          if (String(first) === 'throw') throw new Error('apple');
+          socket.end(String(first));
+        },
+        {
+          pool: { maxWorkers: 1 },
+          onError: () => {
+            throw new Error('banana');
+          },
+        },
+      );
+      const { port } = server.address();
+      const original = console.error;
+      console.error = () => undefined;
+      try {
+        await ask(port, 'throw');
+        await ask(port, 'throw');
+        expect((await ask(port, 'cherry')).toString()).to.equal('cherry');
+      } finally {
+        console.error = original;
+      }
+      await eventually(() => server.stats().active === 0, 'the end of all');
+    });
+
+    it('the connection is closed when the handler returns', async () => {
+      const server = await serve((socket) => {
+        socket.write('apple');
+      });
+      const client = await dial(server.address().port);
+      expect((await readToEnd(client)).toString()).to.equal('apple');
+      client.end();
+      await closed(client);
+    });
+
+    it('`timeout` closes the connection and stops the handler', async () => {
+      const heard: unknown[] = [];
+      const server = await serve(
+        async (socket) => {
+          await new Promise((resolve) => socket.once('apple', resolve));
+        },
+        { timeout: 50, onError: (error) => heard.push(error), pool: { maxWorkers: 1 } },
+      );
+      for (let i = 1; i <= 2; i++) {
+        const client = await dial(server.address().port);
+        await closed(client);
+        await eventually(() => heard.length === i, 'the error');
+      }
+      for (const error of heard) instance(error, TimeoutError);
+      expect(server.stats()).to.include({ failed: 2, active: 0 });
+    });
+
+    it('`signal` stops accepting and closes what is served and what waits', async () => {
+      const controller = new AbortController();
+      const gate = bench.gate();
+      const server = await serve(makeWaiting(), {
+        signal: controller.signal,
+        pool: withToken({ maxWorkers: 1 }, gate.token),
+      });
+      const { port } = server.address();
+      const served = await dial(port);
+      await gate.arrived();
+      const waiting = await dial(port);
+      await eventually(() => server.stats().waiting === 1, 'the one that waits');
+      controller.abort();
+      await Promise.all([closed(served), closed(waiting)]);
+      await settled(server.close(), 'the end of the server');
+      expect(await rejectionOf(dial(port))).to.include({ code: 'ECONNREFUSED' });
+    });
+
+    it('a signal that is aborted already rejects with its reason', async () => {
+      const reason = new Error('apple');
+      expect(await rejectionOf(serve(echo, { signal: AbortSignal.abort(reason) }))).to.equal(reason);
+    });
+
+    it('close() stops accepting, sends away who waits, and lets connections finish', async () => {
+      const gate = bench.gate();
+      const server = await serve(makeWaiting(), { pool: withToken({ maxWorkers: 1 }, gate.token) });
+      const { port } = server.address();
+      const served = ask(port, 'apple');
+      await gate.arrived();
+      const waiting = await dial(port);
+      await eventually(() => server.stats().waiting === 1, 'the one that waits');
+      let over = false;
+      const closing = server.close().then(() => (over = true));
+      await closed(waiting);
+      expect(await rejectionOf(dial(port))).to.include({ code: 'ECONNREFUSED' });
+      expect(over).to.equal(false);
+      gate.open();
+      expect((await served).toString()).to.equal('waited');
+      await settled(closing, 'close()');
+      expect(server.stats()).to.include({ active: 0, waiting: 0, refused: 1, completed: 1 });
+      await settled(server.close(), 'a second close()');
+    });
+
+    it('close({ grace }) ends what does not finish', async () => {
+      const server = await serve(async (socket) => {
+        socket.write('apple');
+        await new Promise((resolve) => socket.once('banana', resolve));
+      });
+      const client = await dial(server.address().port);
+      await settled(once(client, 'data'));
+      await settled(server.close({ grace: 20 }), 'close()');
+      await closed(client);
+      expect(server.stats()).to.include({ active: 0 });
+    });
+
+    it('the pool stays open when the server closes', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const server = await serveSockets(pool, echo, LOCAL);
+      expect((await ask(server.address().port, 'apple')).toString()).to.equal('apple');
+      await settled(server[Symbol.asyncDispose](), 'the end of the server');
+      expect(await settled(pool.submit((a: number, b: number) => a + b, 1, 2))).to.equal(3);
+    });
+
+    it('a worker that dies ends its connections only, and is replaced', async () => {
+      const heard: unknown[] = [];
+      const server = await serve(
+        async (socket) => {
+          const first = await new Promise((resolve) => socket.once('data', resolve));
+          if (String(first) === 'die') process.exit(3);
+          socket.end(String(first));
+        },
+        { onError: (error) => heard.push(error), pool: { maxWorkers: 2 } },
+      );
+      const { port } = server.address();
+      const bystander = await dial(port);
+      await eventually(() => server.stats().active === 1, 'the bystander');
+      for (let i = 1; i <= 3; i++) {
+        const client = await dial(port);
+        client.write('die');
+        await closed(client);
+        await eventually(() => heard.length === i, 'the error');
+      }
+      for (const error of heard) expect(instance(error, WorkerDiedError).exitCode).to.equal(3);
+      const answer = readToEnd(bystander);
+      bystander.end('apple');
+      expect((await answer).toString()).to.equal('apple');
+      expect((await ask(port, 'banana')).toString()).to.equal('banana');
+    });
+
+    it('a pool that is shut down refuses connections, and close() still ends', async () => {
+      const heard: unknown[] = [];
+      const pool = bench.pool({ maxWorkers: 1 });
+      const server = await serveSockets(pool, echo, { ...LOCAL, onError: (error) => heard.push(error) });
+      servers.push(server);
+      await settled(pool.shutdown(), 'shutdown()');
+      await closed(await dial(server.address().port));
+      expect(String(heard[0])).to.contain('ExecutorShutdownError');
+      await settled(server.close(), 'close()');
+    });
+
+    it('a port in use rejects with EADDRINUSE', async () => {
+      const other = createServer().listen(0, '127.0.0.1');
+      await settled(once(other, 'listening'));
+      const { port } = other.address() as AddressInfo;
+      expect(await rejectionOf(serve(echo, { port }))).to.include({ code: 'EADDRINUSE', port });
+      other.close();
+    });
+
+    it('nonsense options are refused by name', async () => {
+      for (const [options, errorClass, text] of [
+        [{ maxPending: -1 }, RangeError, /maxPending/],
+        [{ maxPending: 1.5 }, RangeError, /maxPending/],
+        [{ maxPending: '1' }, TypeError, /maxPending/],
+        [{ timeout: -1 }, RangeError, /timeout/],
+        [{ timeout: NaN }, RangeError, /timeout/],
+        [{ signal: {} }, TypeError, /signal/],
+        [{ onError: 'apple' }, TypeError, /onError/],
+        [{ port: 70_000 }, RangeError, /port/],
+      ] as const) {
+        const error = await rejectionAs(serve(echo, options as never), errorClass as never);
+        expect(String(error)).to.match(text);
+      }
+      for (const nobody of [undefined, null, {}, 'apple']) {
+        expect(String(await rejectionAs(serveSockets(nobody as never, echo, LOCAL), TypeError))).to.match(/executor/);
+      }
+      for (const nothing of [undefined, null, 'apple', {}]) {
+        const serving = serveSockets(bench.pool(), nothing as never, LOCAL);
+        expect(String(await rejectionAs(serving, TypeError))).to.match(/handler|callable/i);
+      }
+      const server = await serve(echo);
+      expect(() => server.close({ grace: NaN })).to.throw(RangeError, /grace/);
+    });
+  });
+}
+
+/** TCP sockets of this process that are connected to that port. */
+function openSockets(port: number | undefined): number {
+  const handles = (
+    process as unknown as { _getActiveHandles(): { remotePort?: number; destroyed?: boolean }[] }
+  )._getActiveHandles();
+  return handles.filter(({ remotePort, destroyed }) => remotePort === port && destroyed !== true).length;
+}
+
+describe('serveSockets: where a connection goes', () => {
+  it('to processes it is handed over: it goes on while the thread of the parent is blocked', async () => {
+    await using pool = new ProcessPoolExecutor(1);
+    await using server = await serveSockets(pool, echo, LOCAL);
+    const state = new Int32Array(new SharedArrayBuffer(8));
+    const client = new Worker(
+      `const { workerData: { port, state } } = require('node:worker_threads');
+       const socket = require('node:net').connect(port, '127.0.0.1');
+       let rounds = 0;
+       socket.write('apple');
+       socket.on('data', () => {
+         rounds++;
+         if (rounds === 1) {
+           Atomics.store(state, 0, 1);
+           Atomics.notify(state, 0);
+           Atomics.wait(state, 1, 0);
+         }
+         if (rounds < 20) return socket.write('apple');
+         Atomics.store(state, 0, 2);
+         Atomics.notify(state, 0);
+         socket.end();
+       });`,
+      { eval: true, workerData: { port: server.address().port, state } },
+    );
+    const ended = once(client, 'exit');
+    await eventually(() => Atomics.load(state, 0) === 1, 'the first answer');
+    Atomics.store(state, 1, 1);
+    Atomics.notify(state, 1);
+    expect(Atomics.wait(state, 0, 1, 10_000)).to.not.equal('timed-out');
+    expect(Atomics.load(state, 0)).to.equal(2);
+    await settled(ended, 'the end of the client');
+  });
+
+  it('the number of slots follows the size of the pool', async () => {
+    await using pool = new ThreadPoolExecutor(1);
+    await using server = await serveSockets(pool, echo, LOCAL);
+    const { port } = server.address();
+    const silent = await dial(port);
+    await eventually(() => server.stats().active === 1, 'the silent one');
+    await pool.resize({ maxWorkers: 2 });
+    expect((await ask(port, 'apple')).toString()).to.equal('apple');
+    silent.end();
+    await closed(silent);
+  });
+});
