@@ -78,6 +78,11 @@ export class StreamReader {
     return { value, done: true };
   }
 
+  /** Whether items have come. */
+  get hasYielded(): boolean {
+    return this.#open;
+  }
+
   /** Items have come. */
   receive(items: unknown[]): void {
     this.#open = true;

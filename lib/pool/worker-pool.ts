@@ -485,8 +485,8 @@ export abstract class WorkerPoolExecutor extends Executor {
     for (const task of begun) {
       // Its function has not been called, so the error is most likely another's. If it is its module's, it comes again.
       if (loading.has(task) && !task.moved && !this.#spared.has(task)) spared.push(task);
-      // A stream that has begun has given items to its reader, who cannot take them back.
-      else if (!task.moved && typeof task.special !== 'object' && task.attempt <= (task.options?.retries ?? 0)) {
+      // A reader that has had items cannot give them back.
+      else if (!task.moved && !hasYielded(task) && task.attempt <= (task.options?.retries ?? 0)) {
         again.push(task);
       } else lost.push(task);
     }
@@ -628,6 +628,10 @@ export abstract class WorkerPoolExecutor extends Executor {
     };
     look();
   }
+}
+
+function hasYielded({ special }: Task): boolean {
+  return typeof special === 'object' && special.hasYielded;
 }
 
 function describeDeath({ exitCode, signal }: WorkerDeath): string {

@@ -109,7 +109,7 @@ class Scene implements Disposable {
       ...(this.harm === 'runs out of memory' ? { resourceLimits: { maxOldGenerationSizeMb: 24 } } : {}),
     };
     const makeWorker = (): Worker => {
-      const worker = new Worker(WORKER, workerOptions as object);
+      const worker = new Worker(WORKER, workerOptions);
       this.#workers.push(worker);
       return worker;
     };
@@ -438,5 +438,49 @@ export function describeCrashGrid(name: string, makeExecutor: MakeExecutor, capa
         });
       }
     }
+
+    it('every cell of the grid is tested, or has a reason why not', () => {
+      const cells = MOMENTS.flatMap((moment) => HARMS.map((harm) => NOT_TESTED[moment]?.[harm] ?? 'tested'));
+      const reasons = cells.filter((cell) => cell !== 'tested');
+      expect([cells.length, reasons.length]).to.deep.equal([108, 9]);
+      for (const reason of reasons) expect(reason).to.not.equal('');
+    });
+
+    it('workers that all die while they start break the pool, with the last cause', async () => {
+      const pool = bench.pool({
+        maxWorkers: 1,
+        onWorkerError: () => undefined,
+        worker: new URL('../fixtures/no-such-worker.js', import.meta.url),
+        workerOptions: { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+      });
+      const futures = range(3).map((i) => pool.submit(add, i, 1));
+      const errors = await Promise.all(futures.map((future) => rejectionAs(future, capabilities.BrokenPool)));
+      expect(new Set(errors).size).to.equal(3);
+      for (const { cause } of errors) {
+        // A process that does not get as far as this package says on stderr what ails it.
+        if (capabilities.ownProcess) expect(instance(cause, WorkerDiedError).exitCode).to.equal(1);
+        else expect(instance(cause, Error).message).to.include('no-such-worker.js');
+      }
+      thrownBy(() => pool.submit(add, 1, 2), capabilities.BrokenPool);
+      await settled(pool.shutdown());
+    });
+
+    it('an error that belongs to no task is a warning by default', async () => {
+      using scene = new Scene('leaves a timer that throws', bench, capabilities);
+      const warnings: Error[] = [];
+      const listen = (warning: Error) => warnings.push(warning);
+      process.on('warning', listen);
+      try {
+        const pool = bench.pool({
+          maxWorkers: 1,
+          workerOptions: { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+        });
+        expect(await settled(pool.submit(suffer, scene.order))).to.equal('unharmed');
+        await eventually(() => warnings.some(({ name: kind }) => kind === 'WorkerError'), 'the warning');
+      } finally {
+        process.off('warning', listen);
+      }
+      expect(warnings.map(({ message }) => message).join()).to.include(HARM);
+    });
   });
 }

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { CancelledError, type Future, tasksFrom, TimeoutError, WorkerDiedError } from 'concurrent-futures';
-import { add } from '../fixtures/tasks.js';
+import { add, untilAborted } from '../fixtures/tasks.js';
 import { Gate, passGate, passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, type Pool, useBench } from '../support/pool-under-test.js';
-import { rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
+import { eventually, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
 const loopForEver = (): never => {
   for (;;);
@@ -70,8 +70,8 @@ export function describeStopping(name: string, makeExecutor: MakeExecutor, capab
       });
 
       it('a task stopped while its module loads is never called, and cannot block the others', async () => {
-        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
-        const [door, loading] = [fileGate(), fileGate()];
+        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 3 });
+        const [door, loading, listening] = [fileGate(), fileGate(), fileGate()];
         const neighbour = pool.submit(passGateAsync, door.token, 5);
         await door.arrived();
         const url = new URL(`../fixtures/gated-module.js?gate=${encodeURIComponent(loading.token)}`, import.meta.url);
@@ -79,8 +79,16 @@ export function describeStopping(name: string, makeExecutor: MakeExecutor, capab
         const controller = new AbortController();
         const future = pool.with({ signal: controller.signal }).submit(tasks.blockForEver);
         await loading.arrived();
+        // Stopped after it, and heard of in the worker: then the worker has heard of both.
+        const witness = new AbortController();
+        const heard = bench.tally();
+        const last = pool.with({ signal: witness.signal }).submit(untilAborted, listening.token, heard.token);
+        await listening.arrived();
         controller.abort('stopped');
+        witness.abort('stopped too');
         expect(await rejectionOf(future)).to.equal('stopped');
+        expect(await rejectionOf(last)).to.equal('stopped too');
+        await eventually(() => heard.total > 0, 'the signal in the worker');
         loading.open();
         await turns(20);
         door.open();
@@ -125,7 +133,7 @@ export function describeStopping(name: string, makeExecutor: MakeExecutor, capab
           expect(await rejectionOf(future)).to.equal('stopped');
         }
         // Longer than a thread may be silent: no event tells that it has not been ended.
-        await new Promise((resolve) => setTimeout(resolve, 700));
+        await new Promise((resolve) => setTimeout(resolve, 1300));
         door.open();
         expect(await settled(futures[0]?.future ?? Promise.reject(new Error('no future')))).to.equal(0);
         expect(await settled(pool.submit(add, 1, 2))).to.equal(3);
