@@ -14,6 +14,19 @@ export interface AsCompletedOptions {
 }
 
 /**
+ * What {@link asCompleted} gives. A type of its own, because TypeScript awaits the items of the global one: a loop over it
+ * would be given the futures' values by their types.
+ */
+export interface CompletedFutures<F extends Future<unknown>> extends AsyncIterableIterator<F> {
+  /** The next future that is done. */
+  next(): Promise<IteratorResult<F, undefined>>;
+  /** Ends the iteration. */
+  return(): Promise<IteratorResult<F, undefined>>;
+  /** Itself. */
+  [Symbol.asyncIterator](): CompletedFutures<F>;
+}
+
+/**
  * Yields futures as they are done, each distinct one once, those already done first. They may come from different
  * executors. Breaking out of the loop leaves no listener on the futures.
  *
@@ -35,19 +48,16 @@ export interface AsCompletedOptions {
  * for await (const future of asCompleted(futures)) console.log(await future);
  * ```
  */
-export function asCompleted<T>(
-  futures: Iterable<Future<T>>,
-  options?: AsCompletedOptions,
-): AsyncIterableIterator<Future<T>>;
+export function asCompleted<T>(futures: Iterable<Future<T>>, options?: AsCompletedOptions): CompletedFutures<Future<T>>;
 /** The same, for futures of different types. */
 export function asCompleted<F extends Future<unknown>>(
   futures: Iterable<F>,
   options?: AsCompletedOptions,
-): AsyncIterableIterator<F>;
+): CompletedFutures<F>;
 export function asCompleted<T>(
   futures: Iterable<Future<T>>,
   options?: AsCompletedOptions,
-): AsyncIterableIterator<Future<T>> {
+): CompletedFutures<Future<T>> {
   const { timeout, signal } = readOptions(options, 'asCompleted');
   checkSignal(signal);
   return new AsCompleted(distinctFutures(futures, 'asCompleted'), checkTimeout(timeout), signal);
@@ -60,7 +70,7 @@ interface Reader<T> {
 }
 
 // Written by hand: a generator would unwrap the futures that it yields, because a future is thenable.
-class AsCompleted<T> implements AsyncIterableIterator<Future<T>>, Waiter {
+class AsCompleted<T> implements CompletedFutures<Future<T>>, Waiter {
   readonly #total: number;
   readonly #pending = new Set<Future<T>>();
   readonly #signal: AbortSignal | undefined;

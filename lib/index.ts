@@ -1,4 +1,4 @@
-export { asCompleted, type AsCompletedOptions } from './as-completed.js';
+export { asCompleted, type AsCompletedOptions, type CompletedFutures } from './as-completed.js';
 export * from './errors.js';
 export {
   type BoundExecutor,

@@ -24,6 +24,11 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
   };
 }
 
+/** Ends this worker. */
+export function endGuest(): void {
+  globalThis.close();
+}
+
 /** Imports a module by its absolute URL. */
 export async function importModule(url: string): Promise<object> {
   return (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object;

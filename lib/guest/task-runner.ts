@@ -1,4 +1,4 @@
-import { now } from '#guest';
+import { endGuest, now } from '#guest';
 import { decodeValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
@@ -10,6 +10,7 @@ import {
   BELL,
   CREDIT,
   DEFINE,
+  END,
   type Definition,
   FAILURE,
   FORGET,
@@ -149,6 +150,9 @@ export class TaskRunner {
         this.#streams.get(message[1] as number)?.stop();
         // A generator that waits for something in the meantime is told by its signal.
         this.#signals.get(message[1] as number)?.abort();
+        break;
+      case END:
+        endGuest();
         break;
       case PING:
         this.#port.postMessage([PONG, message[1]]);

@@ -5,6 +5,7 @@ import { MessageChannel, receiveMessageOnPort, Worker, type WorkerOptions } from
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
+import { END } from '../wire/protocol.js';
 
 export { now } from './clock.js';
 
@@ -71,6 +72,9 @@ function toFile(source: string | URL): string | URL {
   return typeof source === 'string' && source.startsWith('file:') ? fileURLToPath(source) : source;
 }
 
+/** ms that a thread that has nothing to do is given to end by itself. */
+const GRACE_MS = 1000;
+
 class ThreadConnection implements Connection {
   readonly endpoint: Endpoint;
   readonly guestPort: unknown;
@@ -122,7 +126,14 @@ class ThreadConnection implements Connection {
   }
 
   end(): void {
-    this.terminate();
+    this.#port.postMessage([END]);
+    // One that cannot, because its thread is blocked, is ended.
+    const timer = setTimeout(() => {
+      this.terminate();
+    }, GRACE_MS);
+    this.#worker.once('exit', () => {
+      clearTimeout(timer);
+    });
   }
 
   terminate(): void {

@@ -106,6 +106,8 @@ function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: Wi
   // A server, or the bare handle of an address to listen on.
   if (!(handle instanceof Socket)) return handle;
   if (served === true) {
+    // A loop that has read to the end does not destroy the socket: what was written in it has yet to go.
+    Object.defineProperty(handle, Symbol.asyncIterator, { value: () => handle.iterator({ destroyOnReturn: false }) });
     // A peer that resets its connection ends this connection, not this process.
     handle.on('error', () => undefined);
     atTaskEnd(() => {

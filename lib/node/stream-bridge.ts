@@ -261,6 +261,11 @@ class BridgedSocket extends Duplex {
     return this;
   }
 
+  /** A loop that has read to the end does not destroy the socket: what was written in it has yet to go. */
+  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<unknown> {
+    return this.iterator({ destroyOnReturn: false });
+  }
+
   /** Destroys the socket when what was written has gone. */
   destroySoon(): void {
     if (this.writable) this.end();

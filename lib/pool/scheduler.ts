@@ -163,14 +163,26 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   /** Free slots first: in ready workers, then in those that start. */
   #fillFree(): void {
     for (const state of ['ready', 'starting'] as const) {
+      const open: { lane: L; free: number; share: number }[] = [];
       for (const lane of this.lanes) {
-        if (this.queue.length === 0) return;
         if (lane.state !== state || !lane.accepting) continue;
         const free = Math.min(freeSlots(lane), lane.room);
-        if (free <= 0) continue;
-        this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, free);
-        this.#send(lane, free, Infinity);
+        if (free > 0) open.push({ lane, free, share: 0 });
       }
+      // Workers that interleave tasks get the same number of them; the first one is not filled up before the next has any.
+      for (let left = this.queue.length; left > 0; left--) {
+        let freest = open[0];
+        for (const entry of open) if (entry.free > (freest?.free ?? 0)) freest = entry;
+        if (freest === undefined || freest.free === 0) break;
+        freest.free--;
+        freest.share++;
+      }
+      for (const { lane, share } of open) {
+        if (share === 0) continue;
+        this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, share);
+        this.#send(lane, share, Infinity);
+      }
+      if (this.queue.length === 0) return;
     }
   }
 

@@ -28,6 +28,9 @@ export const CREDIT = 6;
 /** `[RETURN, number]`: the reader of a stream wants no more. */
 export const RETURN = 7;
 
+/** `[END]`: the worker has nothing to do and is wanted no more. */
+export const END = 8;
+
 /** Guest to host: results lie in the ring. The cheapest message there is. */
 export const BELL = 0;
 /** `[RESULT, slot, number, began, ended, value, handler?]` */
