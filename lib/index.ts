@@ -17,7 +17,15 @@ export {
 } from './executor.js';
 export { Future, type FutureResolvers } from './future.js';
 export type { MapOptions, MapProgress, MapResult } from './map-result.js';
-export { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, wait, type WaitOptions, type WaitResult } from './wait.js';
+export {
+  ALL_COMPLETED,
+  FIRST_COMPLETED,
+  FIRST_EXCEPTION,
+  wait,
+  type WaitOptions,
+  type WaitResult,
+  type WaitResultOf,
+} from './wait.js';
 export { type AnyFunction, task, tasksFrom, type TasksOf } from './callable.js';
 export { proxy, transfer, type TransferHandler, transferHandlers } from './comlink.js';
 export { ThreadPoolExecutor, type ThreadPoolExecutorOptions } from './thread.js';

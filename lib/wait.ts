@@ -19,13 +19,16 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What {@link wait} found. */
-export interface WaitResult<T> {
+/** What {@link wait} found, for futures of a type `F`. */
+export interface WaitResultOf<F> {
   /** The futures that are finished or cancelled. */
-  done: Set<Future<T>>;
+  done: Set<F>;
   /** The others. */
-  notDone: Set<Future<T>>;
+  notDone: Set<F>;
 }
+
+/** What {@link wait} found. */
+export type WaitResult<T> = WaitResultOf<Future<T>>;
 
 /**
  * Waits for futures, which may come from different executors. A future given twice counts once.
@@ -51,10 +54,7 @@ export interface WaitResult<T> {
  */
 export function wait<T>(futures: Iterable<Future<T>>, options?: WaitOptions): Promise<WaitResult<T>>;
 /** The same, for futures of different types. */
-export function wait<F extends Future<unknown>>(
-  futures: Iterable<F>,
-  options?: WaitOptions,
-): Promise<{ done: Set<F>; notDone: Set<F> }>;
+export function wait<F extends Future<unknown>>(futures: Iterable<F>, options?: WaitOptions): Promise<WaitResultOf<F>>;
 export async function wait<T>(futures: Iterable<Future<T>>, options?: WaitOptions): Promise<WaitResult<T>> {
   const { timeout: limit, returnWhen = ALL_COMPLETED, signal } = readOptions(options, 'wait');
   const timeout = checkTimeout(limit);
