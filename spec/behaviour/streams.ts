@@ -72,6 +72,17 @@ export function describeStreams(name: string, makeExecutor: MakeExecutor, capabi
       expect(instance(error, RangeError).message).to.equal('a promise that failed');
     });
 
+    it('stream() waits for room in a full queue, and does not throw', async () => {
+      const { pool, gate, blocker } = await bench.blocked({ maxQueueSize: 1 });
+      const waiting = pool.submit(() => 'waiting');
+      const reading = drain(pool.stream(upTo, 3));
+      await turns();
+      expect(waiting.done()).to.equal(false);
+      gate.open();
+      expect((await reading).items).to.deep.equal([0, 1, 2]);
+      await settled(Promise.all([blocker, waiting]));
+    });
+
     it('stream() of what gives no generator rejects with a TypeError', async () => {
       const stream = bench.pool().stream(() => 5);
       const error = await rejectionAs(stream.next(), TypeError);
