@@ -10,7 +10,7 @@ import { decodeError, encodeError, type WireError } from './wire/errors.js';
 import { ExposedEndpoint, GuardedEndpoint, type PortLike } from './wire/guarded-endpoint.js';
 import { commonHandlers } from './wire/handlers.js';
 import type { GuestApi } from './wire/protocol.js';
-import { atTaskEnd, collectDisposers } from './wire/scope.js';
+import { atTaskEnd, collectDisposers, type Disposer } from './wire/scope.js';
 
 /** Anything that messages can be posted to and listened for on: a port, a worker, the global scope of one. */
 export interface Endpoint {
@@ -154,7 +154,7 @@ export function encodeValue(value: unknown): WireValue | undefined {
  *
  * @param disposers - takes what has to be let go when the task ends; undefined for results
  */
-export function decodeValue(name: string, encoded: unknown, disposers?: (() => void)[]): unknown {
+export function decodeValue(name: string, encoded: unknown, disposers?: Disposer[]): unknown {
   const handler = handlers.get(name);
   if (handler === undefined) {
     throw new TypeError(

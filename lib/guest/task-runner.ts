@@ -4,6 +4,7 @@ import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
 import { GuestTable, tagOf } from '../wire/claim-table.js';
 import { encodeError } from '../wire/errors.js';
+import type { Disposer } from '../wire/scope.js';
 import {
   ABORT,
   BEGUN,
@@ -61,7 +62,7 @@ export class TaskRunner {
   /** Tasks that wait for their modules. */
   readonly #loading = new Set<number>();
   readonly #streams = new Map<number, GuestStream>();
-  readonly #disposers = new Map<number, (() => void)[]>();
+  readonly #disposers = new Map<number, Disposer[]>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
   /** Messages of the host so far. */
   #received = 0;
@@ -141,7 +142,7 @@ export class TaskRunner {
       case ABORT:
         this.#signals.get(message[1] as number)?.abort(message[2]);
         this.#loading.delete(message[1] as number);
-        this.#forget(message[1] as number);
+        this.#forget(message[1] as number, true);
         break;
       case CREDIT:
         this.#streams.get(message[1] as number)?.addCredit(message[2] as number, message.slice(3));
@@ -243,7 +244,7 @@ export class TaskRunner {
     began: number,
   ): void {
     // What an object was constructed with lives as long as the object; else as long as the task.
-    const disposers: (() => void)[] = [];
+    const disposers: Disposer[] = [];
     try {
       for (const [position, handler] of details.handled) {
         args[position] = decodeValue(handler, args[position], details.how === 'create' ? undefined : disposers);
@@ -322,6 +323,7 @@ export class TaskRunner {
             result = call(...values.slice(first, first + argc));
         }
       if (isThenable(result)) pending = Promise.resolve(result);
+      if (this.#disposers.size > 0) pending = this.#closeLent(number, pending, result);
     } catch (error) {
       setCurrent(undefined);
       this.#fail(slot, number, began, error, callable);
@@ -424,12 +426,30 @@ export class TaskRunner {
   }
 
   /** Lets go of what belonged to a task that has ended. */
-  #forget(number: number): void {
+  #forget(number: number, stopped = false): void {
     if (this.#signals.size > 0) this.#signals.delete(number);
     if (this.#streams.size > 0) this.#streams.delete(number);
     if (this.#disposers.size === 0) return;
-    for (const dispose of this.#disposers.get(number) ?? []) dispose();
+    for (const dispose of this.#disposers.get(number) ?? []) void dispose(stopped);
     this.#disposers.delete(number);
+  }
+
+  /** Lets go of what a task was lent before its end is told: the last words of a connection have gone by then. */
+  #closeLent(number: number, pending: Promise<unknown> | undefined, result: unknown): Promise<unknown> | undefined {
+    if (!this.#disposers.has(number)) return pending;
+    const close = () => {
+      const slow: Promise<void>[] = [];
+      // What has yet to be closed stays, for a task that is stopped meanwhile.
+      const left = (this.#disposers.get(number) ?? []).filter((dispose) => {
+        const closing = dispose(false);
+        if (closing !== undefined) slow.push(closing);
+        return closing !== undefined;
+      });
+      this.#disposers.set(number, left);
+      return slow.length === 0 ? undefined : Promise.all(slow);
+    };
+    if (pending !== undefined) return pending.finally(close);
+    return close()?.then(() => result);
   }
 
   #signalOf(number: number): AbortSignal {

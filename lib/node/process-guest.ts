@@ -110,9 +110,7 @@ function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: Wi
     Object.defineProperty(handle, Symbol.asyncIterator, { value: () => handle.iterator({ destroyOnReturn: false }) });
     // A peer that resets its connection ends this connection, not this process.
     handle.on('error', () => undefined);
-    atTaskEnd(() => {
-      closeServed(handle);
-    });
+    atTaskEnd((stopped) => closeServed(handle, stopped));
   }
   handle.allowHalfOpen = allowHalfOpen === true;
   if (head) handle.unshift(head);

@@ -12,11 +12,59 @@ export class ServedSocket {
 /** ms without progress that a peer has to take the last words of a handler. */
 const LINGER_MS = 5000;
 
-/** Closes the socket of a task that has ended, once what it wrote has gone. */
-export function closeServed(socket: Socket): void {
+/**
+ * Closes the socket of a task that has ended.
+ *
+ * @param stopped - whether the task was stopped: then nobody waits for what it wrote
+ * @returns when all that it wrote has gone or its peer takes nothing any more; nothing when that is so already
+ */
+export function closeServed(socket: Socket, stopped: boolean): Promise<void> | undefined {
+  if (socket.destroyed) return undefined;
+  if (stopped) {
+    socket.destroy();
+    return undefined;
+  }
+  const said = new Promise<void>((resolve) => {
+    socket.once('finish', resolve);
+    socket.once('close', () => {
+      resolve();
+    });
+  });
+  closeSoftly(socket);
+  return said;
+}
+
+/**
+ * Ends this side of a connection, and closes it when the other side has ended too. A socket that is closed with something
+ * unread in it resets the connection, and what the peer has not read yet of our last words is lost: hence what still
+ * comes is read, for a while, and thrown away.
+ */
+export function closeSoftly(socket: Socket): void {
   if (socket.destroyed) return;
-  socket.destroySoon();
   endServed(socket);
+  if (!socket.writableEnded) socket.end();
+  const bound = () => {
+    const timer = setTimeout(() => {
+      socket.destroy();
+    }, LINGER_MS).unref();
+    socket.once('close', () => {
+      clearTimeout(timer);
+    });
+  };
+  // A peer may send for ever.
+  if (socket.writableFinished) bound();
+  else socket.once('finish', bound);
+  const close = () => {
+    socket.destroySoon();
+  };
+  if (socket.readableEnded) close();
+  else {
+    socket.once('end', close);
+    // Whoever reads by 'readable' has seen all that it will.
+    socket.removeAllListeners('readable');
+    socket.removeAllListeners('data');
+    socket.resume();
+  }
 }
 
 /** Ends the socket of a task that has ended when its peer takes nothing of what was written any more. */

@@ -12,7 +12,7 @@ import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { atTaskEnd } from '../wire/scope.js';
-import { closeServed, ServedSocket } from './served-socket.js';
+import { closeServed, closeSoftly, ServedSocket } from './served-socket.js';
 
 /**
  * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
@@ -98,7 +98,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
         over = true;
         // What was written there counts as written: it still has to leave here.
         if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
-        else if (stream instanceof Socket) stream.destroySoon();
+        else if (stream instanceof Socket) closeSoftly(stream);
         else stream.destroy();
         port.close();
         break;
@@ -374,9 +374,7 @@ const servedHandler: TransferHandler<unknown, WireStream> = {
     const socket = streamHandler.deserialize(wire) as Socket;
     // A peer that resets its connection ends this connection, not this thread.
     socket.on('error', () => undefined);
-    atTaskEnd(() => {
-      closeServed(socket);
-    });
+    atTaskEnd((stopped) => closeServed(socket, stopped));
     return socket;
   },
 };

@@ -121,6 +121,30 @@ for (const [name, { makeExecutor, capabilities }] of [
       expect(answer.every((byte) => byte === 7)).to.equal(true);
     });
 
+    it('the last words of twenty connections arrive, although what their clients sent was never read', async () => {
+      const server = await serve((socket) => {
+        socket.write(new Uint8Array(2_000_000).fill(7));
+      });
+      const answers = await Promise.all(Array.from({ length: 20 }, () => ask(server.address().port, 'apple')));
+      expect(answers.map((answer) => answer.length)).to.deep.equal(answers.map(() => 2_000_000));
+    });
+
+    it('close() has seen the last words go: the pool may be shut down after it', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const server = await serveSockets(
+        pool,
+        (socket) => {
+          socket.write(new Uint8Array(8_000_000).fill(7));
+        },
+        LOCAL,
+      );
+      const answer = ask(server.address().port, 'apple');
+      await eventually(() => server.stats().accepted === 1, 'the connection');
+      await server.close();
+      await pool.shutdown();
+      expect((await answer).length).to.equal(8_000_000);
+    });
+
     it('the short echo of the documentation loses nothing, although its loop destroys the socket', async () => {
       const server = await serve(async (socket) => {
         for await (const chunk of socket) socket.write(chunk as Uint8Array);
