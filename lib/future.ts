@@ -29,10 +29,15 @@ export interface Waiter {
 
 type DoneCallback = (future: Future<never>) => void;
 
-interface Deferred {
-  promise: Promise<unknown>;
+/**
+ * Whoever is told by promise. The first may be a promise of the engine's own, of which a future only knows how to resolve
+ * it; all others share the one promise of the future.
+ */
+interface Sink {
   resolve: (value: unknown) => void;
   reject: (reason: unknown) => void;
+  promise: Promise<unknown> | undefined;
+  next: Sink | undefined;
 }
 
 /** The writing side of a future, apart from its reading side, as with promises. */
@@ -82,7 +87,7 @@ export class Future<T> implements PromiseLike<T> {
   /** The value when succeeded, the reason when failed; when cancelled the one CancelledError, made when first asked for. */
   #value: unknown;
   #source: FutureSource | undefined;
-  #deferred: Deferred | undefined;
+  #sink: Sink | undefined;
   #waiters: Set<Waiter> | undefined;
   #callbacks: DoneCallback | DoneCallback[] | undefined;
   #looked = false;
@@ -266,6 +271,9 @@ export class Future<T> implements PromiseLike<T> {
     onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.#look();
+    if (this.#sink === undefined && areResolvers(onfulfilled, onrejected)) {
+      return this.#resolveThrough(onfulfilled as Sink['resolve'], onrejected as Sink['reject']) as Promise<never>;
+    }
     return (this.#promise() as Promise<T>).then(onfulfilled, onrejected);
   }
 
@@ -321,11 +329,7 @@ export class Future<T> implements PromiseLike<T> {
     this.#state = state;
     this.#value = value;
     this.#source = undefined;
-    const deferred = this.#deferred;
-    if (deferred !== undefined) {
-      if (state === SUCCEEDED) deferred.resolve(value);
-      else deferred.reject(this.#reason());
-    }
+    for (let sink = this.#sink; sink !== undefined; sink = sink.next) this.#tell(sink);
     const waiters = this.#waiters;
     if (waiters !== undefined) {
       this.#waiters = undefined;
@@ -357,17 +361,40 @@ export class Future<T> implements PromiseLike<T> {
 
   /** The one promise behind then, catch, finally and result: nobody pays for it who does not ask. */
   #promise(): Promise<unknown> {
-    if (this.#deferred !== undefined) return this.#deferred.promise;
+    const first = this.#sink;
+    const known = first?.promise ?? first?.next?.promise;
+    if (known !== undefined) return known;
     if (this.#state === SUCCEEDED) return Promise.resolve(this.#value);
-    let resolve!: Deferred['resolve'];
-    let reject!: Deferred['reject'];
-    const promise = new Promise<unknown>((res, rej) => {
-      resolve = res;
-      reject = rej;
-    });
-    this.#deferred = { promise, resolve, reject };
-    if (this.#state >= CANCELLED) reject(this.#reason());
+    const promise = new Promise<unknown>(keepResolvers);
+    const sink: Sink = { resolve: keptResolve, reject: keptReject, promise, next: undefined };
+    // Nothing may be kept alive by having been the last.
+    keptResolve = keptReject = ignore;
+    if (first === undefined) this.#sink = sink;
+    else first.next = sink;
+    if (this.#state >= CANCELLED) this.#tell(sink);
     return promise;
+  }
+
+  /**
+   * Resolves a promise of the engine's own with the outcome, and makes none. `await`, `Promise.all` and their like call
+   * `then` with the functions that resolve such a promise, and drop what it returns: with a promise of the future's own
+   * between, and the one that `then` returns, each task would cost twice the time and the memory.
+   */
+  #resolveThrough(resolve: Sink['resolve'], reject: Sink['reject']): PromiseLike<undefined> {
+    const sink: Sink = { resolve, reject, promise: undefined, next: undefined };
+    if (this.#state >= CANCELLED) this.#tell(sink);
+    else this.#sink = sink;
+    return new Resolved(this);
+  }
+
+  #tell(sink: Sink): void {
+    try {
+      if (this.#state === SUCCEEDED) sink.resolve(this.#value);
+      else sink.reject(this.#reason());
+    } catch (error) {
+      // Only functions that look like the engine's, and are not, throw.
+      reportCallbackError(error);
+    }
   }
 
   #within(limit: number): Promise<unknown> {
@@ -394,6 +421,74 @@ export class Future<T> implements PromiseLike<T> {
       }
     });
   }
+}
+
+/**
+ * What `then` returns to those who have it resolve a promise: itself a promise to the eye, and a real one when somebody
+ * asks it for something.
+ */
+class Resolved implements PromiseLike<undefined> {
+  readonly #future: Future<unknown>;
+
+  constructor(future: Future<unknown>) {
+    this.#future = future;
+  }
+
+  then<A, B>(
+    onfulfilled?: ((value: undefined) => A | PromiseLike<A>) | null,
+    onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#promise().then<A, B>(onfulfilled, onrejected);
+  }
+
+  catch<B>(onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<undefined | B> {
+    return this.#promise().catch(onrejected);
+  }
+
+  finally(onfinally?: (() => void) | null): Promise<undefined> {
+    return this.#promise().finally(onfinally);
+  }
+
+  #promise(): Promise<undefined> {
+    return this.#future.then(nothing, nothing);
+  }
+}
+Object.setPrototypeOf(Resolved.prototype, Promise.prototype);
+
+function ignore(): void {
+  // Stands where no promise is to be resolved.
+}
+
+function nothing(): undefined {
+  return undefined;
+}
+
+let keptResolve!: Sink['resolve'];
+let keptReject!: Sink['reject'];
+
+/** For `new Promise` without a closure for each. */
+function keepResolvers(resolve: Sink['resolve'], reject: Sink['reject']): void {
+  keptResolve = resolve;
+  keptReject = reject;
+}
+
+/** Text of the functions themselves, whatever their own `toString` says. */
+const sourceOf = (callback: unknown) => Function.prototype.toString.call(callback);
+void new Promise(keepResolvers);
+const RESOLVER_SOURCE = sourceOf(keptResolve);
+
+/** Whether the two are the functions by which the engine resolves a promise: native, of one argument, without a name. */
+function areResolvers(resolve: unknown, reject: unknown): boolean {
+  return isResolver(resolve) && isResolver(reject);
+}
+
+function isResolver(callback: unknown): boolean {
+  return (
+    typeof callback === 'function' &&
+    callback.name === '' &&
+    callback.length === 1 &&
+    sourceOf(callback) === RESOLVER_SOURCE
+  );
 }
 
 function text(value: unknown): string {

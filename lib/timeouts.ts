@@ -39,7 +39,7 @@ export class Deadline {
 
   /** Lets the process end although the time has not come, where there is such a thing. */
   unref(): this {
-    (this.#timer as { unref?: () => void } | undefined)?.unref?.();
+    if (this.#timer !== undefined) unref(this.#timer);
     return this;
   }
 
@@ -48,4 +48,9 @@ export class Deadline {
     this.#timer = undefined;
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
   }
+}
+
+/** Lets the process end although a timer runs, where there is such a thing. */
+export function unref(timer: unknown): void {
+  (timer as { unref?: () => void }).unref?.();
 }

@@ -2,3 +2,11 @@ import type { NamedHandler } from '../wire/handlers.js';
 
 /** Browsers have no values of their own beyond the common ones. */
 export const platformHandlers: NamedHandler[] = [];
+
+/** Browsers have no serializer to call: all that is not plain goes by message. */
+export const pack: (value: unknown) => Uint8Array | undefined = () => undefined;
+
+/** @throws Error always: nothing is packed in browsers */
+export const unpack: (bytes: Uint8Array) => unknown = () => {
+  throw new Error('Nothing is packed in browsers');
+};

@@ -9,6 +9,8 @@ export class GuestCallable {
   readonly definition: Definition;
   /** The function, once it is there. */
   call: AnyFunction | undefined;
+  /** How many of the next results are too large to be packed, as far as can be guessed. */
+  misfits = 0;
   readonly #exposed: object;
   #loading: Promise<AnyFunction> | undefined;
 

@@ -1,4 +1,5 @@
 import { endGuest, now } from '#guest';
+import { pack } from '#handlers';
 import { decodeValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
@@ -36,6 +37,15 @@ import { generatorOf, GuestStream } from './stream.js';
 
 type Call = (...args: unknown[]) => unknown;
 
+/**
+ * ms between two bells while there is more to do: each wakes the host, which costs more than most tasks. The host looks by
+ * itself when that time has passed after a bell, so that no result waits for a slow task that follows it.
+ */
+const QUIET_MS = 1;
+
+/** Results that are not even tried to pack after one that was too large. */
+const UNPACKED_AFTER_MISFIT = 32;
+
 /** What is out of the ordinary about a task. */
 type Meta = Pick<RichDetails, 'id' | 'attempt' | 'how'>;
 
@@ -71,6 +81,10 @@ export class TaskRunner {
   #looping = false;
   /** When the last task ended or the loop began: when the next one begins. */
   #clock = 0;
+  /** When the host was rung last. */
+  #rang = -Infinity;
+  /** Results lie in the ring of which the host was not told. */
+  #untold = false;
 
   // The batch being worked through: where its next task lies, and how many follow under the same callable.
   #batch: unknown[] = [];
@@ -192,6 +206,19 @@ export class TaskRunner {
         );
     }
     this.#looping = false;
+    if (this.#untold) this.#ring(this.#clock);
+  }
+
+  /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */
+  #announce(at: number): void {
+    if (at - this.#rang < QUIET_MS) this.#untold = true;
+    else this.#ring(at);
+  }
+
+  #ring(at: number): void {
+    this.#rang = at;
+    this.#untold = false;
+    if (this.#table?.ring() === true) this.#port.postMessage(BELL);
   }
 
   /** Turns to the next group of tasks. @returns false when there is none */
@@ -392,18 +419,29 @@ export class TaskRunner {
     const table = this.#table;
     const tag = tagOf(value);
     if (table !== undefined && tag >= 0 && !inOrder) {
-      if (table.write(slot, tag, value, began, ended)) this.#port.postMessage(BELL);
+      table.write(slot, tag, value, began, ended);
+      this.#announce(ended);
       return;
     }
-    // Before the message: the host must not find a worker busy whose result it has.
-    table?.countEnd();
+    let counted = false;
     try {
       const wire = tag >= 0 ? undefined : encodeValue(value);
+      if (table !== undefined && wire === undefined && !inOrder) {
+        const bytes = packFor(callable, value);
+        if (bytes !== undefined && table.writePacked(slot, bytes, began, ended)) {
+          this.#announce(ended);
+          return;
+        }
+      }
+      // Before the message: the host must not find a worker busy whose result it has.
+      counted = true;
+      table?.countEnd();
       if (wire === undefined) this.#port.postMessage([RESULT, slot, number, began, ended, value]);
       else {
         this.#port.postMessage([RESULT, slot, number, began, ended, wire.value, wire.handler], wire.transfer);
       }
     } catch (cause) {
+      if (!counted) table?.countEnd();
       const where = `The result of ${callable.definition.name}`;
       this.#postFailure(slot, number, began, ended, cloneError(where, findUnclonable(value), cause));
     }
@@ -460,6 +498,16 @@ export class TaskRunner {
     }
     return controller.signal;
   }
+}
+
+function packFor(callable: GuestCallable, value: unknown): Uint8Array | undefined {
+  if (callable.misfits > 0) {
+    callable.misfits--;
+    return undefined;
+  }
+  const bytes = pack(value);
+  if (bytes === undefined) callable.misfits = UNPACKED_AFTER_MISFIT;
+  return bytes;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

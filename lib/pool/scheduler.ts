@@ -49,6 +49,8 @@ export interface Sizes {
 
 /** ms of work sent ahead to a worker: long enough to outlast the host's way back, short enough that little has to be taken back. */
 const AHEAD_MS = 1;
+/** What it grows to, by doubling, for workers that run dry: where processors are short, the way back lasts a turn of others. */
+const MOST_AHEAD_MS = 4;
 /** Most tasks sent ahead to one worker. */
 const MOST_AHEAD = 1024;
 /** ms of waiting work, for each worker there is, that are worth the start of another. */
@@ -71,6 +73,10 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   #lastProgress = -1;
   /** How far the other lanes were when a lane was last given tasks. */
   readonly #seen = new WeakMap<L, Map<L, number>>();
+  /** ms of short tasks to send ahead to each lane, where that is not `AHEAD_MS`. */
+  readonly #budgets = new WeakMap<L, number>();
+  /** Whether tasks were left in the queue because all lanes had enough. */
+  #backlog = false;
   #pumping = false;
   #again = false;
 
@@ -119,11 +125,15 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       do {
         this.#again = false;
         if (this.queue.length > 0) {
+          if (ahead && this.#backlog) this.#feedDry();
           this.#fillFree();
           if (this.queue.length > 0) this.#grow();
           if (ahead && this.queue.length > 0) this.#sendAhead();
         }
-        if (ahead && this.queue.length === 0) this.#level();
+        if (ahead) {
+          this.#backlog = this.queue.length > 0;
+          if (!this.#backlog) this.#level();
+        }
         this.#keepFloor();
       } while (this.#again as boolean);
     } finally {
@@ -211,6 +221,20 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     return lane;
   }
 
+  /** Lanes that used up what they had while more waited need more ahead; those that did not, in time less. */
+  #feedDry(): void {
+    for (const lane of this.lanes) {
+      if (lane.state !== 'ready' || !lane.accepting) continue;
+      const budget = this.#budgetOf(lane);
+      if (freeSlots(lane) > 0) this.#budgets.set(lane, Math.min(budget * 2, MOST_AHEAD_MS));
+      else if (budget > AHEAD_MS) this.#budgets.set(lane, Math.max(budget * 0.99, AHEAD_MS));
+    }
+  }
+
+  #budgetOf(lane: L): number {
+    return this.#budgets.get(lane) ?? AHEAD_MS;
+  }
+
   /** Gives each worker what it will need next, about a millisecond's worth, so that it does not wait for the host. */
   #sendAhead(): void {
     let ready = 0;
@@ -225,18 +249,18 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
       // What was put back comes first now, and may last longer.
       if (!this.#isDue(lane)) continue;
       const most = Math.min(share, MOST_AHEAD - lane.unbegun, lane.room);
-      if (most > 0) this.#send(lane, most, AHEAD_MS - this.#msAhead(lane), true);
+      if (most > 0) this.#send(lane, most, this.#budgetOf(lane) - this.#msAhead(lane), true);
     }
   }
 
   /** About how much work waits in a lane, in ms, if it is of the kind that comes next. */
   #msAhead(lane: L): number {
-    return lane.unbegun * (this.queue.first?.callable.estimate ?? AHEAD_MS);
+    return lane.unbegun * costOf(this.queue.first);
   }
 
   /** Not for every task that has ended: a refill is worth a message when half is used up. */
   #isDue(lane: L): boolean {
-    return lane.unbegun === 0 || this.#msAhead(lane) * 2 < AHEAD_MS;
+    return lane.unbegun === 0 || this.#msAhead(lane) * 2 < this.#budgetOf(lane);
   }
 
   /** Puts back tasks that wait behind others in some lanes although they were submitted before the head of the queue. */
@@ -278,7 +302,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     while (tasks.length < most) {
       const task = this.queue.first;
       if (task === undefined || (ahead && task.moves)) break;
-      cost += task.callable.estimate ?? AHEAD_MS;
+      cost += costOf(task);
       if (cost > budget && tasks.length > 0) break;
       this.queue.take();
       tasks.push(task);
@@ -328,6 +352,12 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     const floor = Math.min(maxWorkers, Math.max(minWorkers, minSpareWorkers > 0 ? busy + minSpareWorkers : 0));
     while (this.live < floor) if (this.#start() === undefined) return;
   }
+}
+
+/** About how long a task lasts, in ms, as far as what is sent ahead goes: of those that are not short, one is enough. */
+function costOf(task: Schedulable | undefined): number {
+  const estimate = task?.callable.estimate ?? AHEAD_MS;
+  return estimate < AHEAD_MS ? estimate : MOST_AHEAD_MS;
 }
 
 /** Slots of a lane that no task has or is about to have. */

@@ -12,6 +12,7 @@ import {
 } from '../executor.js';
 import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
 import { readOptions } from '../options.js';
+import { unref } from '../timeouts.js';
 import { addSite, SubmitSite } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
@@ -25,7 +26,7 @@ import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
 import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
-import { unref, Workforce } from './workforce.js';
+import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;

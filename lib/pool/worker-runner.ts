@@ -1,6 +1,8 @@
+import { unpack } from '#handlers';
 import { channels } from '#diagnostics';
 import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
+import { unref } from '../timeouts.js';
 import { HostTable, SLOTS } from '../wire/claim-table.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import {
@@ -79,6 +81,12 @@ export interface RunnerConfig {
   initializer: ServeConfig['initializer'];
 }
 
+/**
+ * ms after which results are looked for that a worker has not told of: longer than it keeps silent, and timers come up to a
+ * millisecond too soon.
+ */
+const LOOK_AFTER_MS = 2;
+
 /** Most tasks in one message: larger ones gain nothing, and the worker would start later on them. */
 const MOST_IN_BATCH = 256;
 
@@ -125,6 +133,8 @@ export class WorkerRunner {
   /** Messages sent by the task port. */
   #posted = 0;
   #pings = 0;
+  /** It will be looked for results in a moment. */
+  #looking = false;
   #pong: ((n: number) => void) | undefined;
 
   constructor(name: string, config: RunnerConfig, events: RunnerEvents) {
@@ -625,16 +635,36 @@ export class WorkerRunner {
     table.lowerBell();
     const count = table.readable;
     const endings: Endings = { failed: false, tasks: [], values: [] };
+    const unreadable: Endings = { failed: true, tasks: [], values: [] };
     for (let i = 0; i < count; i++) {
-      const { slot, value, began, ended } = table.read();
+      const { slot, value, packed, began, ended } = table.read();
       const task = this.#slots[slot];
       if (task === undefined) continue;
       this.#release(task);
       this.#events.timed(task, began, ended);
-      endings.tasks.push(task);
-      endings.values.push(value);
+      try {
+        endings.values.push(packed ? unpack(value as Uint8Array) : value);
+        endings.tasks.push(task);
+      } catch (error) {
+        unreadable.tasks.push(task);
+        unreadable.values.push(error);
+      }
     }
     this.#tell(endings);
+    if (unreadable.tasks.length > 0) this.#tell(unreadable);
+    // It rings seldom while it is busy: what it ends next it may not tell of before a slow task has ended.
+    if (count > 0 && this.#inFlight > 0 && this.state !== 'ended') this.#lookLater();
+  }
+
+  #lookLater(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    unref(
+      setTimeout(() => {
+        this.#looking = false;
+        if (this.#table !== undefined && this.#table.readable > 0) this.#readRing();
+      }, LOOK_AFTER_MS),
+    );
   }
 
   #tell(endings: Endings): void {

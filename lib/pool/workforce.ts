@@ -1,3 +1,4 @@
+import { unref } from '../timeouts.js';
 import type { Scheduler } from './scheduler.js';
 import type { Task } from './task.js';
 import { type RunnerConfig, type RunnerEvents, WorkerRunner } from './worker-runner.js';
@@ -121,9 +122,4 @@ export class Workforce {
       this.#waiters.add({ runner, resolve });
     });
   }
-}
-
-/** Timers about workers are no reason to keep the process; tasks are. */
-export function unref(timer: unknown): void {
-  (timer as { unref?: () => void }).unref?.();
 }

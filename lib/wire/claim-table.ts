@@ -6,29 +6,41 @@
  * calls the function, the host from `number` to 0 to take the task back. One of them succeeds. A slot can be offered
  * again at once: whoever still holds the old number finds that it does not match.
  *
- * Results. Small values (numbers, booleans, null, undefined) are written to a ring with one entry a slot, which therefore
- * never overflows: the host frees a slot only after it has read its entry. An entry counts once HEAD has passed it, so a
- * guest that dies between the two has not finished the task. The guest posts a bell only when none is under way: the host
- * lowers the bell before it reads HEAD, so no result is ever left lying. A finished result is therefore visible to the
- * host at once, whatever the guest does next.
+ * Results. Small values are written to a ring with one entry a slot, which therefore never overflows: the host frees a slot
+ * only after it has read its entry. Numbers, booleans, null and undefined lie in the entry itself; the bytes of others,
+ * which the platform has packed, lie beside it in a store that is filled round and round, as long as there is room. An
+ * entry counts once HEAD has passed it, so a guest that dies between the two has not finished the task. A finished result
+ * is therefore visible to the host at once, whatever the guest does next.
+ *
+ * The bell tells the host to look. It is posted only when none is under way: the host lowers the bell before it reads
+ * HEAD, so what is written after a look rings again.
  */
 
 /** Slots of one worker, a power of two: the most tasks in flight to it. */
 export const SLOTS = 2048;
+
+/** Most bytes of one packed result: longer ones gain little over a message of their own. */
+export const MOST_PACKED = 1024;
 
 const HEADER_BYTES = 64;
 const BEGUN_COUNT = 0;
 const ENDED_COUNT = 1;
 const HEAD = 2;
 const BELL = 3;
+/** How far the host has read the packed bytes. */
+const PACKED_TAIL = 4;
 const CLAIMS = HEADER_BYTES / 4;
 const RING = HEADER_BYTES + SLOTS * 4;
 const ENTRY_BYTES = 32;
-const TOTAL_BYTES = RING + SLOTS * ENTRY_BYTES;
+const STORE = RING + SLOTS * ENTRY_BYTES;
+/** A power of two, so that positions may wrap. */
+const STORE_BYTES = 2 ** 18;
+const TOTAL_BYTES = STORE + STORE_BYTES;
 
 // What a ring entry holds: its tag says which of the plain values.
 const TAG_NUMBER = 0;
 const PLAIN_VALUES: readonly unknown[] = [0, undefined, null, true, false];
+const TAG_PACKED = 5;
 
 /** Tells whether a value fits into the ring. */
 export function tagOf(value: unknown): number {
@@ -48,6 +60,8 @@ export function tagOf(value: unknown): number {
 export interface RingEntry {
   slot: number;
   value: unknown;
+  /** Whether the value is what the platform has packed: bytes, to be unpacked. */
+  packed: boolean;
   began: number;
   ended: number;
 }
@@ -56,18 +70,20 @@ class Table {
   readonly memory: SharedArrayBuffer;
   protected readonly ints: Int32Array;
   protected readonly floats: Float64Array;
+  protected readonly store: Uint8Array;
 
   constructor(memory: SharedArrayBuffer) {
     this.memory = memory;
     this.ints = new Int32Array(memory);
-    this.floats = new Float64Array(memory);
+    this.floats = new Float64Array(memory, 0, STORE / 8);
+    this.store = new Uint8Array(memory, STORE, STORE_BYTES);
   }
 }
 
 /** The host's side of the table. */
 export class HostTable extends Table {
   #tail = 0;
-  readonly entry: RingEntry = { slot: 0, value: undefined, began: 0, ended: 0 };
+  readonly entry: RingEntry = { slot: 0, value: undefined, packed: false, began: 0, ended: 0 };
 
   constructor() {
     super(new SharedArrayBuffer(TOTAL_BYTES));
@@ -113,10 +129,22 @@ export class HostTable extends Table {
     const { entry, ints, floats } = this;
     entry.slot = ints[at >> 2] as number;
     const tag = ints[(at >> 2) + 1] as number;
-    entry.value = tag === TAG_NUMBER ? floats[(at >> 3) + 1] : PLAIN_VALUES[tag];
+    entry.packed = tag === TAG_PACKED;
+    if (tag === TAG_NUMBER) entry.value = floats[(at >> 3) + 1];
+    else entry.value = tag === TAG_PACKED ? this.#readPacked(at) : PLAIN_VALUES[tag];
     entry.began = floats[(at >> 3) + 2] as number;
     entry.ended = floats[(at >> 3) + 3] as number;
     return entry;
+  }
+
+  /** A copy of the bytes of a packed result; their place is free after it. */
+  #readPacked(at: number): Uint8Array {
+    const position = this.ints[(at >> 2) + 2] as number;
+    const length = this.ints[(at >> 2) + 3] as number;
+    const from = position & (STORE_BYTES - 1);
+    const bytes = this.store.slice(from, from + length);
+    Atomics.store(this.ints, PACKED_TAIL, (position + length) | 0);
+    return bytes;
   }
 }
 
@@ -125,6 +153,7 @@ export class GuestTable extends Table {
   #head = 0;
   #begun = 0;
   #ended = 0;
+  #packed = 0;
 
   /** True when the task is the guest's to run; false when the host has taken it back. */
   claim(slot: number, number: number): boolean {
@@ -140,18 +169,52 @@ export class GuestTable extends Table {
     Atomics.store(this.ints, ENDED_COUNT, this.#ended);
   }
 
-  /** Hands a result over. @returns true when the host has to be rung */
-  write(slot: number, tag: number, value: unknown, began: number, ended: number): boolean {
-    const at = RING + (this.#head & (SLOTS - 1)) * ENTRY_BYTES;
+  /** Hands a result over. */
+  write(slot: number, tag: number, value: unknown, began: number, ended: number): void {
+    if (tag === TAG_NUMBER) this.floats[(this.#entry >> 3) + 1] = value as number;
+    this.#publish(slot, tag, began, ended);
+  }
+
+  /** Hands over what the platform has packed. @returns false when there is no room for it */
+  writePacked(slot: number, bytes: Uint8Array, began: number, ended: number): boolean {
+    const { length } = bytes;
+    const { ints } = this;
+    let position = this.#packed;
+    let from = position & (STORE_BYTES - 1);
+    // In one piece: what does not fit at the end goes to the beginning.
+    if (from + length > STORE_BYTES) {
+      position = (position + STORE_BYTES - from) | 0;
+      from = 0;
+    }
+    if (((position + length - Atomics.load(ints, PACKED_TAIL)) | 0) > STORE_BYTES) return false;
+    this.store.set(bytes, from);
+    this.#packed = (position + length) | 0;
+    const at = this.#entry >> 2;
+    ints[at + 2] = position;
+    ints[at + 3] = length;
+    this.#publish(slot, TAG_PACKED, began, ended);
+    return true;
+  }
+
+  /** @returns true when the host has to be told to look: no bell is under way */
+  ring(): boolean {
+    return Atomics.exchange(this.ints, BELL, 1) === 0;
+  }
+
+  /** Where the next entry lies. */
+  get #entry(): number {
+    return RING + (this.#head & (SLOTS - 1)) * ENTRY_BYTES;
+  }
+
+  #publish(slot: number, tag: number, began: number, ended: number): void {
+    const at = this.#entry;
     const { ints, floats } = this;
     ints[at >> 2] = slot;
     ints[(at >> 2) + 1] = tag;
-    if (tag === TAG_NUMBER) floats[(at >> 3) + 1] = value as number;
     floats[(at >> 3) + 2] = began;
     floats[(at >> 3) + 3] = ended;
     this.#head = (this.#head + 1) | 0;
     Atomics.store(ints, HEAD, this.#head);
     this.countEnd();
-    return Atomics.exchange(ints, BELL, 1) === 0;
   }
 }

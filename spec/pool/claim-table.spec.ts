@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { GuestTable, HostTable, SLOTS, tagOf } from '../../dist/wire/claim-table.js';
+import { GuestTable, HostTable, MOST_PACKED, SLOTS, tagOf } from '../../dist/wire/claim-table.js';
 
 const HEADER_OF_COUNTS = 3;
+/** Where the header counts the packed bytes that were read. */
+const PACKED_TAIL = 4;
 const WRAP = 2 ** 31;
 
 type Tables = Pick<typeof import('../../dist/wire/claim-table.js'), 'HostTable' | 'GuestTable'>;
@@ -11,8 +13,8 @@ type Tables = Pick<typeof import('../../dist/wire/claim-table.js'), 'HostTable' 
 /** The same code, with its counters at `start` instead of 0: going there would take minutes. */
 async function tablesFrom(start: number): Promise<Tables> {
   const source = readFileSync(new URL('../../dist/wire/claim-table.js', import.meta.url), 'utf8');
-  const counters = /#(tail|head|begun|ended) = 0;/g;
-  expect(source.match(counters)).to.have.length(4);
+  const counters = /#(tail|head|begun|ended|packed) = 0;/g;
+  expect(source.match(counters)).to.have.length(5);
   const moved = source.replace(counters, (_, name: string) => `#${name} = ${String(start)};`);
   return (await import(`data:text/javascript,${encodeURIComponent(moved)}`)) as Tables;
 }
@@ -20,7 +22,9 @@ async function tablesFrom(start: number): Promise<Tables> {
 /** Both sides of a table whose counters stand at `start`. */
 function pairFrom({ HostTable, GuestTable }: Tables, start: number): { host: HostTable; guest: GuestTable } {
   const host = new HostTable();
-  new Int32Array(host.memory).fill(start, 0, HEADER_OF_COUNTS);
+  const header = new Int32Array(host.memory);
+  header.fill(start, 0, HEADER_OF_COUNTS);
+  header[PACKED_TAIL] = start;
   return { host, guest: new GuestTable(host.memory) };
 }
 
@@ -82,11 +86,17 @@ class Protocol {
       this.#bells--;
       this.host.lowerBell();
       for (let left = this.host.readable; left > 0; left--) {
-        const { slot, value, began, ended } = this.host.read();
+        const { slot, value, packed, began, ended } = this.host.read();
         const sent = this.#slots[slot];
         if (sent === undefined) throw new Error(`a result for slot ${String(slot)}, in which there is no task`);
         expect(sent.claimed && sent.result === undefined, 'one result of a task that was claimed').to.equal(true);
-        expect({ value, began, ended }).to.deep.equal({ value: sent.value, began: sent.number, ended: -sent.number });
+        const bytes = sent.value instanceof Uint8Array;
+        expect({ value, packed, began, ended }).to.deep.equal({
+          value: sent.value,
+          packed: bytes,
+          began: sent.number,
+          ended: -sent.number,
+        });
         sent.result = { value };
         this.#release(sent);
       }
@@ -113,7 +123,13 @@ class Protocol {
       const sent = this.#running.shift();
       if (sent === undefined) return;
       const { slot, value, number } = sent;
-      if (this.guest.write(slot, tagOf(value), value, number, -number)) this.#bells++;
+      if (value instanceof Uint8Array) {
+        // As many as there are slots have room.
+        expect(this.guest.writePacked(slot, value, number, -number)).to.equal(true);
+      } else {
+        this.guest.write(slot, tagOf(value), value, number, -number);
+      }
+      if (this.guest.ring()) this.#bells++;
     },
   };
 
@@ -191,6 +207,7 @@ function interleave(protocol: Protocol, steps: readonly Step[], interrupts: read
 }
 
 const plainValue = fc.oneof(
+  fc.uint8Array({ maxLength: 100 }),
   fc.double(),
   fc.integer(),
   fc.constantFrom(undefined, null, true, false, -0, NaN, Infinity),
@@ -247,19 +264,47 @@ describe('claim table', () => {
     const values = [0, -0, 1.5, NaN, Infinity, -Infinity, 2 ** 53, 5e-324, undefined, null, true, false];
     for (const [slot, value] of values.entries()) guest.write(slot, tagOf(value), value, 1, 2);
     for (const [slot, value] of values.entries()) {
-      expect({ ...host.read() }).to.deep.equal({ slot, value, began: 1, ended: 2 });
+      expect({ ...host.read() }).to.deep.equal({ slot, value, packed: false, began: 1, ended: 2 });
     }
     for (const value of ['', 'x', 1n, {}, [], () => 1, Symbol('s'), new Number(1)]) expect(tagOf(value)).to.equal(-1);
   });
 
-  it('GuestTable.write asks for one bell, until the host has lowered it', () => {
+  it('GuestTable.ring asks for one bell, until the host has lowered it', () => {
     const host = new HostTable();
     const guest = new GuestTable(host.memory);
-    const write = () => guest.write(0, tagOf(1), 1, 0, 0);
-    expect([write(), write(), write()]).to.deep.equal([true, false, false]);
+    expect([guest.ring(), guest.ring(), guest.ring()]).to.deep.equal([true, false, false]);
     host.lowerBell();
-    expect([write(), write()]).to.deep.equal([true, false]);
-    expect(host.readable).to.equal(5);
+    expect([guest.ring(), guest.ring()]).to.deep.equal([true, false]);
+  });
+
+  it('GuestTable.writePacked hands over bytes as long as there is room for them', () => {
+    const host = new HostTable();
+    const guest = new GuestTable(host.memory);
+    const bytes = (i: number) => new Uint8Array(MOST_PACKED).fill(i);
+    let written = 0;
+    while (guest.writePacked(0, bytes(written), 1, 2)) written++;
+    expect(written).to.equal(256);
+    for (let i = 0; i < written; i++) {
+      expect({ ...host.read() }).to.deep.equal({ slot: 0, value: bytes(i), packed: true, began: 1, ended: 2 });
+      // The place of what was read is free again.
+      expect(guest.writePacked(0, bytes(written + i), 1, 2)).to.equal(true);
+      expect(guest.writePacked(0, bytes(0), 1, 2)).to.equal(false);
+    }
+    for (let i = 0; i < written; i++) expect(host.read().value).to.deep.equal(bytes(written + i));
+    expect(host.readable).to.equal(0);
+    expect(host.ended).to.equal(2 * written);
+  });
+
+  it('what was refused for want of room counts as nothing', () => {
+    const host = new HostTable();
+    const guest = new GuestTable(host.memory);
+    while (guest.writePacked(0, new Uint8Array(MOST_PACKED), 0, 0));
+    const { readable } = host;
+    expect(guest.writePacked(0, new Uint8Array(MOST_PACKED), 0, 0)).to.equal(false);
+    guest.write(1, tagOf(true), true, 0, 0);
+    expect(host.readable).to.equal(readable + 1);
+    for (let i = 0; i < readable; i++) expect(host.read().packed).to.equal(true);
+    expect(host.read()).to.include({ slot: 1, value: true, packed: false });
   });
 
   it('a result is readable from the moment of its write, bell or not', () => {
@@ -313,4 +358,29 @@ describe('claim table', () => {
     }
     expect(host.ended).to.equal((start + 6 * SLOTS) | 0);
   });
+
+  for (const [where, start] of [
+    ['from the start', 0],
+    ['where the positions wrap', WRAP - 300_000],
+  ] as const) {
+    it(`packed bytes of all lengths go round many times and arrive whole: ${where}`, async () => {
+      const { host, guest } = pairFrom(await tablesFrom(start), start);
+      const lengthOf = (i: number) => (i * 37) % (MOST_PACKED + 1);
+      let read = 0;
+      for (let written = 0; written < 5000;) {
+        const bytes = new Uint8Array(lengthOf(written)).fill(written);
+        if (host.readable < SLOTS && guest.writePacked(0, bytes, 0, 0)) {
+          written++;
+          continue;
+        }
+        for (let left = host.readable; left > 0; left--, read++) {
+          const value = host.read().value as Uint8Array;
+          if (value.length !== lengthOf(read) || value.some((byte) => byte !== (read & 255))) {
+            throw new Error(`result ${String(read)} is not what was written`);
+          }
+        }
+      }
+      expect(read).to.be.greaterThan(4000);
+    });
+  }
 });

@@ -211,6 +211,52 @@ describe('Scheduler', () => {
       expect(lane!.ahead.size).to.be.within(9, 10);
     });
 
+    it('pump sends up to four milliseconds ahead to a worker that has run dry, and less again to one that does not', () => {
+      const pool = warmPool(lasting(0.1), 1);
+      submit(pool, 1);
+      pool.settle();
+      submit(pool, 2000);
+      const [lane] = pool.lanes;
+      const ahead = (): number => {
+        pool.hear(lane!);
+        return lane!.ahead.size;
+      };
+      const end = (count: number): void => {
+        for (let i = 0; i < count; i++) {
+          lane!.end(0);
+          lane!.begin();
+        }
+      };
+      for (const most of [20, 40, 40]) {
+        end(lane!.ahead.size + 1);
+        expect(lane!.begun.size, 'it has nothing to do').to.equal(0);
+        expect(ahead()).to.be.within(most - 2, most);
+        lane!.begin();
+      }
+      for (let i = 0; i < 300; i++) {
+        end(1);
+        ahead();
+      }
+      expect(lane!.ahead.size).to.be.within(5, 10);
+    });
+
+    it('pump sends one task ahead of a worker that has run dry when it lasts a millisecond', () => {
+      const pool = warmPool(lasting(1), 1);
+      submit(pool, 1);
+      pool.settle();
+      submit(pool, 100);
+      const [lane] = pool.lanes;
+      for (let i = 0; i < 5; i++) {
+        lane!.end(0);
+        lane!.begin();
+        lane!.end(0);
+        pool.hear(lane!);
+        lane!.begin();
+        pool.scheduler.pump();
+        expect(lane!.ahead.size).to.equal(1);
+      }
+    });
+
     it('pump sends one task ahead when it lasts a millisecond or nobody knows', () => {
       for (const callable of [unknown(), lasting(1), lasting(100)]) {
         const pool = warmPool(callable, 1);

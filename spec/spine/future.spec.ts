@@ -359,6 +359,95 @@ describe('Future', () => {
       await chained;
       expect(order).to.deep.equal(['after setResult', 'then']);
     });
+
+    it('a future that many await tells each of them, in their order, and once', async () => {
+      for (const end of ['setResult', 'setException'] as const) {
+        const resolvers = running<string>();
+        const { future } = resolvers;
+        const told: string[] = [];
+        const awaiting = async (name: string): Promise<void> => {
+          told.push(`${name} ${String(await future.catch((error: unknown) => error))}`);
+        };
+        const plainly = async (name: string): Promise<void> => {
+          try {
+            told.push(`${name} ${await future}`);
+          } catch (error) {
+            told.push(`${name} ${String(error)}`);
+          }
+        };
+        const all = [plainly('first'), plainly('second'), awaiting('third'), plainly('fourth')];
+        await flushMicrotasks();
+        resolvers[end]('told');
+        await Promise.all([...all, plainly('late')]);
+        expect(told.sort()).to.deep.equal(['first told', 'fourth told', 'late told', 'second told', 'third told']);
+      }
+    });
+
+    it('Future.then with the functions that resolve a promise returns a promise all the same', async () => {
+      for (const end of ['setResult', 'setException'] as const) {
+        const resolvers = running<string>();
+        let returned: Promise<void> | undefined;
+        const resolved = new Promise((resolve, reject) => {
+          returned = resolvers.future.then(resolve, reject);
+        });
+        expect(returned).to.be.instanceOf(Promise);
+        const seen: unknown[] = [];
+        const watching = Promise.all([
+          returned?.then((value) => seen.push(value)),
+          returned?.catch(() => seen.push('never')),
+          returned?.finally(() => seen.push('finally')),
+        ]);
+        await flushMicrotasks();
+        expect(seen).to.deep.equal([]);
+        resolvers[end]('done');
+        expect(await Promise.allSettled([resolved])).to.deep.equal([
+          end === 'setResult' ? { status: 'fulfilled', value: 'done' } : { status: 'rejected', reason: 'done' },
+        ]);
+        await watching;
+        expect(seen).to.have.members([undefined, 'finally']);
+      }
+    });
+
+    it('Future.then calls functions of users in a microtask, also those without a name, and bound ones', async () => {
+      const { future, setResult } = running<number>();
+      const order: unknown[] = [];
+      const chained = [
+        future.then(
+          (value) => order.push(value),
+          (error) => order.push(error),
+        ),
+        future.then(order.push.bind(order), order.push.bind(order)),
+      ];
+      setResult(1);
+      order.push('after setResult');
+      expect(await Promise.all(chained)).to.deep.equal([2, 3]);
+      expect(order).to.deep.equal(['after setResult', 1, 1]);
+    });
+
+    it('a function that passes for one of the engine and throws ends nothing but itself', async () => {
+      const { future, setResult } = running<number>();
+      const forged = function (this: void, value: unknown): void {
+        throw new Error(`forged ${String(value)}`);
+      }.bind(undefined);
+      Object.defineProperty(forged, 'name', { value: '' });
+      const errors = await consoleErrors(() => {
+        void future.then(forged, forged);
+        setResult(1);
+      });
+      expect(await future).to.equal(1);
+      expect(errors.join()).to.include('forged');
+    });
+
+    it('the last promise that a future made is kept alive by nobody', async () => {
+      const made = (() => {
+        const { future, setResult } = running<object>();
+        const value = { large: true };
+        void future.result();
+        setResult(value);
+        return [new WeakRef(future), new WeakRef(value)];
+      })();
+      expect(await survivors(made)).to.equal(0);
+    });
   });
 
   describe('addDoneCallback', () => {
