@@ -1,9 +1,10 @@
 /* eslint-disable @typescript-eslint/no-unnecessary-type-assertion -- needed under DOM types, and superfluous without them */
 /**
- * The one file that imports comlink. From ESM, Node resolves it to comlink's UMD build; importing any other file of that
- * package would load a second copy with other symbols.
+ * What this package wants of comlink. Each platform says how to come by it, and by the same copy as its users: another file
+ * of that package would be a second one with other symbols.
  */
-import * as Comlink from 'comlink';
+import type { Remote } from 'comlink';
+import { Comlink } from '#comlink';
 import { platformHandlers } from '#handlers';
 import type { RemoteObject } from './executor.js';
 import { decodeError, encodeError, type WireError } from './wire/errors.js';
@@ -172,7 +173,7 @@ export function exposeObject(object: object): unknown {
 }
 
 /** The calling side of an exposed object: a Comlink proxy all of whose calls are answered. */
-function wrapPort(port: unknown): { remote: Comlink.Remote<object>; endpoint: GuardedEndpoint } {
+function wrapPort(port: unknown): { remote: Remote<object>; endpoint: GuardedEndpoint } {
   const endpoint = new GuardedEndpoint(port as PortLike, throwOver);
   return { remote: Comlink.wrap<object>(endpoint as never), endpoint };
 }

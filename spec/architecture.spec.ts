@@ -142,9 +142,16 @@ describe('architecture', () => {
     expect(ways.map(([, way]) => way)).to.deep.equal([]);
   });
 
-  it('one file imports comlink, types included', () => {
-    const importers = files.filter((file) => specifiers.get(file)?.all.some((name) => /^comlink\b/.test(name)));
-    expect(importers).to.deep.equal(['comlink.ts']);
+  it('one file uses comlink, and one of each platform imports it for that file', () => {
+    const knowing = files.filter((file) => specifiers.get(file)?.all.some((name) => /^comlink\b/.test(name)));
+    expect(knowing).to.have.members(['browser/comlink.ts', 'node/comlink.ts', 'comlink.ts']);
+    const users = files.filter((file) => specifiers.get(file)?.all.includes('#comlink'));
+    expect(users).to.deep.equal(['comlink.ts']);
+  });
+
+  it('a copy of comlink that a user imports is the one that this package uses', async () => {
+    const { transferHandlers } = await import('concurrent-futures');
+    expect((await import('comlink')).transferHandlers).to.equal(transferHandlers);
   });
 
   it('browsers load nothing of Node', () => {

@@ -474,12 +474,7 @@ export class WorkerRunner {
         return;
       }
       // One of them cannot be cloned; nothing was sent.
-      for (const each of tasks) {
-        const { callable, args } = each;
-        const shape = shapeOf(each);
-        const head = shape >= WITH_ID ? [each.number, each.slot, each.id] : [each.number, each.slot];
-        this.#post([TASKS, callable.id, shape, 1, ...head, ...args], [each], refused);
-      }
+      for (const each of tasks) this.#post(flatMessage(each, each.args), [each], refused);
     }
   }
 
@@ -515,7 +510,13 @@ export class WorkerRunner {
       });
       // The same stream may be an argument twice, and is moved once.
       const moved = [...new Set(transfer)];
-      this.#postMessage([RICH, task.callable.id, task.number, task.slot, details, values], moved, handle);
+      this.#postMessage(
+        isPlain(details, handle)
+          ? flatMessage(task, values)
+          : [RICH, task.callable.id, task.number, task.slot, details, values],
+        moved,
+        handle,
+      );
       if (task.extra !== undefined) task.extra.moved = handle !== undefined || movesForGood;
       this.#noteSent([task]);
     } catch (cause) {
@@ -716,6 +717,19 @@ function tellsBegin({ options }: Task): boolean {
 /** Handlers that make a new port each time, so that their values can be sent again. */
 function isRenewed(handler: string | undefined): boolean {
   return handler === 'proxy' || handler === 'signal';
+}
+
+/** Whether a task that travels alone needs no more than one in a batch; what it moves goes beside the message. */
+function isPlain({ how, attempt, tellBegin, handled }: RichDetails, handle: unknown): boolean {
+  return how === 'call' && attempt === 1 && !tellBegin && handled.length === 0 && handle === undefined;
+}
+
+/** A batch of one task. */
+function flatMessage(task: Task, values: readonly unknown[]): unknown[] {
+  const { callable, number, slot, id } = task;
+  const shape = shapeOf(task);
+  const head = shape >= WITH_ID ? [number, slot, id] : [number, slot];
+  return [TASKS, callable.id, shape, 1, ...head, ...values];
 }
 
 /** How the entry of a task in a batch looks. */

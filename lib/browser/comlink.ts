@@ -1,0 +1,4 @@
+import * as Comlink from 'comlink';
+
+// As bundlers and import maps resolve it.
+export { Comlink };
