@@ -1,7 +1,7 @@
 import { callerFile } from '#host';
 import { type AnyFunction, nameOf } from '../callable.js';
 import { show } from '../options.js';
-import type { SubmitSite } from '../site.js';
+import { SubmitSite } from '../site.js';
 import type { Definition } from '../wire/protocol.js';
 import type { TaskOwner } from './task.js';
 
@@ -41,6 +41,8 @@ export class Callable {
 export class PinnedCallable {
   readonly callable: AnyFunction;
   readonly file: string | undefined;
+  /** Where it was given: each of its tasks is submitted on behalf of that place. */
+  readonly site = new SubmitSite();
 
   /** @throws TypeError when it is no function */
   constructor(callable: unknown, owner: string) {

@@ -16,7 +16,7 @@ import { unref } from '../timeouts.js';
 import { addSite, SubmitSite } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
-import { type Callable, CallableRegistry } from './callables.js';
+import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
 import { DEFAULT_HIGH_WATER_MARK, ResultStream, StreamReader } from './result-stream.js';
 import { Durations } from './durations.js';
 import { Epochs } from './epochs.js';
@@ -243,7 +243,8 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   /** @internal */
   protected submitTask(callable: unknown, args: unknown[], options: TaskOptions | undefined): Future<unknown> {
-    return this.#submit(this.#callables.get(callable), args, options, undefined).future;
+    const site = callable instanceof PinnedCallable ? callable.site : undefined;
+    return this.#submit(this.#callables.get(callable), args, options, undefined, site).future;
   }
 
   /** @internal */
@@ -274,7 +275,13 @@ export abstract class WorkerPoolExecutor extends Executor {
     return (await this.#submit(known, args, undefined, 'create').future) as RemoteObject<T>;
   }
 
-  #submit(callable: Callable, args: unknown[], options: TaskOptions | undefined, special: Special | undefined): Task {
+  #submit(
+    callable: Callable,
+    args: unknown[],
+    options: TaskOptions | undefined,
+    special: Special | undefined,
+    site = this.#site(callable),
+  ): Task {
     this.#checkOpen();
     if (this.#options.maxQueueSize !== Infinity && this.#roomInQueue() <= 0) {
       throw new QueueFullError(
@@ -287,7 +294,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     const epoch = this.#epochs.enter();
     const submitted = Math.round((now() - this.#made) * 1000);
     const extra = extraOf(args, options, special);
-    const task = new Task(callable, args, order, extra, epoch, this.#site(callable), submitted);
+    const task = new Task(callable, args, order, extra, epoch, site, submitted);
     this.#submitted++;
     if (channels.taskSubmitted.hasSubscribers) channels.taskSubmitted.publish(this.#trace(task));
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
