@@ -1,6 +1,12 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
-import net from 'node:net';
+import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
 import { Slots } from './slots.js';
+
+/** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
+export interface OwnAddress {
+  port: number;
+  host: string | undefined;
+}
 
 /** Bounds of one process. */
 export interface Settings {
@@ -29,16 +35,17 @@ const REPORT_MS = 10;
 const IDLE_GRACE_MS = 200;
 
 /**
- * Serves an application on an address that the parent has bound, until `drain` is aborted and the last request answered.
+ * Serves an application until `drain` is aborted and the last request answered.
  *
- * @param report - told when the process listens, and of its counts as they change
+ * @param where - the handle of an address that the parent has bound, or an address to bind here
+ * @param report - told when the process listens and where, and of its counts as they change
  */
 export async function serve(
-  handle: object,
+  where: object | OwnAddress,
   app: string,
   settings: Settings,
   drain: AbortSignal,
-  report: (counts: Counts) => void,
+  report: (counts: Counts, address: AddressInfo) => void,
 ): Promise<Counts> {
   // The parent decides when this process ends; signals of a terminal or a process group are for it.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -51,20 +58,30 @@ export async function serve(
     maxHeaderSize,
     connectionsCheckingInterval: 1000,
   });
-  const gate = new RequestGate(listener, settings, drain, report);
+  const gate = new RequestGate(listener, settings, drain, (counts) => {
+    report(counts, server.address() as AddressInfo);
+  });
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('request', (request, response) => {
     gate.enter(request, response);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(handle as never, settings.backlog, () => {
+    const listening = () => {
       server.off('error', reject);
       resolve();
-    });
+    };
+    const { backlog } = settings;
+    if ('port' in where) server.listen({ ...where, backlog, reusePort: true } as ListenOptions, listening);
+    else server.listen(where as never, backlog, listening);
   });
   gate.report();
   await aborted(drain);
-  await close(server);
+  await close(server, sockets);
   return gate.counts();
 }
 
@@ -166,15 +183,20 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Stops accepting and waits for the last request. */
-async function close(server: Server): Promise<void> {
+async function close(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
   const closed = new Promise((resolve) => {
     // The method of net.Server: that of http.Server cuts off connections on which a request may just be arriving.
     net.Server.prototype.close.call(server, resolve);
   });
+  let silent: Socket[] = [];
   const idle = setInterval(() => {
     // After what has arrived is read: a busy process finds requests on connections that only looked idle.
     setImmediate(() => {
       server.closeIdleConnections();
+      // To Node, one on which nothing has come yet is not idle: its headers may come until their time is over. One that
+      // was accepted just now may have its request behind it.
+      for (const socket of silent) if (socket.bytesRead === 0) socket.destroy();
+      silent = [...sockets].filter(({ bytesRead }) => bytesRead === 0);
     });
   }, IDLE_GRACE_MS);
   await closed;

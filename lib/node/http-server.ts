@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises';
 import net, { type AddressInfo } from 'node:net';
 import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -20,6 +21,12 @@ export interface HttpServerOptions {
   host?: string | undefined;
   /** Connections that the operating system may hold ready for the processes. @default 1024 */
   backlog?: number | undefined;
+  /**
+   * Whether each process has a queue of connections of its own (`SO_REUSEPORT`), among which the operating system spreads
+   * them evenly, instead of one that all share. Connections that wait in the queue of a process that ends or dies are
+   * reset, also by `reload`. Needs Node 23.1. @default false
+   */
+  reusePort?: boolean | undefined;
   /** Processes, started before the first request. @default the available parallelism */
   processes?: number | undefined;
   /** Requests that a process handles at once; further ones wait in line. @default 64 */
@@ -102,6 +109,7 @@ class HttpServer implements PooledHttpServer {
   readonly #processes: number;
   readonly #settings: HttpGuest.Settings;
   readonly #address: { port: number; host: string | undefined };
+  readonly #reusePort: boolean;
   readonly #workerOptions: ProcessOptions | undefined;
   readonly #signals: boolean;
   readonly #onWorkerError: ((error: unknown) => void) | undefined;
@@ -120,6 +128,7 @@ class HttpServer implements PooledHttpServer {
     this.#app = toUrl(app);
     this.#processes = checkCount(options.processes ?? parallelism(), 'processes', 1);
     this.#address = { port: checkPort(options.port), host: options.host };
+    this.#reusePort = checkReusePort(options.reusePort);
     this.#signals = options.signals ?? true;
     checkFunction(options.onWorkerError, 'onWorkerError');
     this.#onWorkerError = options.onWorkerError;
@@ -136,8 +145,10 @@ class HttpServer implements PooledHttpServer {
   }
 
   async start(): Promise<void> {
-    this.#listen();
-    const members = Array.from({ length: this.#processes }, () => this.#add());
+    // The first process chooses the port, if anybody may.
+    if (this.#reusePort) await this.#add().listening;
+    else await this.#listen();
+    const members = Array.from({ length: this.#processes - this.#members.size }, () => this.#add());
     await Promise.all(members.map(({ listening }) => listening));
     if (this.#signals) {
       process.on('SIGTERM', this.#onTerm);
@@ -189,7 +200,7 @@ class HttpServer implements PooledHttpServer {
   };
 
   /** Binds the address here, where it outlives the processes; they listen on it and accept. */
-  #listen(): void {
+  async #listen(): Promise<void> {
     const { port, host } = this.#address;
     const create = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
     const candidates: [address: string | null, family: 4 | 6][] =
@@ -198,7 +209,7 @@ class HttpServer implements PooledHttpServer {
             ['::', 6],
             ['0.0.0.0', 4],
           ]
-        : [[host === 'localhost' ? '127.0.0.1' : host, net.isIPv6(host) ? 6 : 4]];
+        : [await addressOf(host)];
     let failure = 0;
     for (const [address, family] of candidates) {
       const handle = create(address, port, family, -1);
@@ -246,15 +257,18 @@ class HttpServer implements PooledHttpServer {
       leaving: false,
     };
     let listens = false;
-    const report = (counts: HttpGuest.Counts) => {
+    const report = (counts: HttpGuest.Counts, address: AddressInfo) => {
       listens = true;
+      this.#bound ??= address;
       this.#backoff = FIRST_BACKOFF_MS;
       listening();
       if (this.#members.has(member)) member.counts = counts;
     };
     member.future = executor.submit(
       guest.serve,
-      new ListenHandle(this.#handle) as never,
+      this.#reusePort
+        ? { port: this.#bound?.port ?? this.#address.port, host: this.#address.host }
+        : (new ListenHandle(this.#handle) as never),
       this.#app,
       this.#settings,
       drain.signal,
@@ -331,6 +345,24 @@ type CreateHandle = (
   family: 4 | 6,
   fd: number,
 ) => number | { close(): void; getsockname(into: object): void };
+
+/** The address that a host name stands for. @throws what the look-up throws (rejects) */
+async function addressOf(host: string): Promise<[address: string, family: 4 | 6]> {
+  // As most clients take it, wherever the system's own table puts it.
+  if (host === 'localhost') return ['127.0.0.1', 4];
+  const { address, family } = await lookup(host);
+  return [address, family === 6 ? 6 : 4];
+}
+
+function checkReusePort(given: unknown): boolean {
+  if (given === undefined || given === false) return false;
+  if (given !== true) throw new TypeError(`'reusePort' must be a boolean: received ${show(given)}`);
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < 23 || (major === 23 && minor < 1)) {
+    throw new RangeError(`'reusePort' needs Node 23.1: this is ${process.version}`);
+  }
+  return true;
+}
 
 function noCounts(): HttpGuest.Counts {
   return { accepted: 0, active: 0, waiting: 0, refused: 0, completed: 0, failed: 0 };

@@ -93,11 +93,33 @@ describe('serveHttp', () => {
       [{ concurrentTasksPerWorker: 0 }, RangeError, /concurrentTasksPerWorker/],
       [{ maxPending: -1 }, RangeError, /maxPending/],
       [{ headersTimeout: NaN }, RangeError, /headersTimeout/],
+      [{ reusePort: 'yes' }, TypeError, /reusePort/],
       [{ onWorkerError: 'apple' }, TypeError, /onWorkerError/],
     ] as const) {
       expect(String(await rejectionAs(serve('listener', options as never), errorClass as never))).to.match(text);
     }
     expect(String(await rejectionAs(serveHttp(1 as never, { port: 0 }), TypeError))).to.match(/URL/);
+  });
+
+  it('with `reusePort` each process listens by itself, where Node can; elsewhere it is refused by name', async function () {
+    const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+    if (major < 23 || (major === 23 && minor < 1)) {
+      const error = await rejectionAs(serve('listener', { reusePort: true }), RangeError);
+      expect(String(error)).to.contain("'reusePort' needs Node 23.1");
+      this.skip();
+    }
+    const server = await serve('listener', { reusePort: true, processes: 2 });
+    const { port, address } = server.address();
+    expect([address, port > 0]).to.deep.equal(['127.0.0.1', true]);
+    const pids = new Set<number>();
+    let asked = 0;
+    for (; pids.size < 2 && asked < 1000; asked++) pids.add(await pidOf(port));
+    expect(pids.size, 'processes that answered').to.equal(2);
+    await eventually(() => server.stats().completed === asked, 'the counts of both');
+    await settled(server.reload());
+    expect(pids.has(await pidOf(port)), 'one of the old processes').to.equal(false);
+    await settled(server.close());
+    expect(String(await rejectionOf(fetchFrom(port, '/pid')))).to.match(/ECONNREFUSED|ECONNRESET/);
   });
 
   it('several processes answer on one address, and stats() adds up over them', async () => {
@@ -232,6 +254,25 @@ describe('serveHttp', () => {
     await settled(closing, 'close()');
     expect(await rejectionOf(fetchFrom(port, '/pid'))).to.include({ code: 'ECONNREFUSED' });
     expect(server.stats()).to.include({ completed: 1, active: 0 });
+  });
+
+  it('close() and reload() do not wait for a client that has said nothing', async () => {
+    const server = await serve('listener');
+    const { port } = server.address();
+    const silent = [await dial(port), await dial(port)];
+    await fetchFrom(port, '/pid');
+    await settled(server.reload());
+    await closed(silent[0]!);
+    silent.push(await dial(port));
+    await fetchFrom(port, '/pid');
+    await settled(server.close());
+    await Promise.all(silent.map(closed));
+  });
+
+  it('a host is an address or a name', async () => {
+    expect((await serve('listener', { host: 'localhost' })).address().address).to.equal('127.0.0.1');
+    const unknown = await rejectionOf(serve('listener', { host: 'no-such-host.invalid' }));
+    expect(String(unknown)).to.contain('no-such-host.invalid');
   });
 
   it('close({ grace }) ends what does not finish', async () => {
