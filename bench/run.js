@@ -23,6 +23,7 @@ const WORKLOADS = [
   'map',
   'copy',
   'transfer',
+  'stream',
   'mixed',
   'first',
   'million',

@@ -165,6 +165,19 @@ export function decodeValue(name: string, encoded: unknown, disposers?: Disposer
   return collectDisposers(disposers, () => handler.deserialize(encoded));
 }
 
+/** Lets go of what `encodeValue` made on the other side, for a task that is not run. */
+export function discardValue(name: string, encoded: unknown): void {
+  const handler: (TransferHandler<unknown, unknown> & { discard?(encoded: unknown): void }) | undefined =
+    handlers.get(name);
+  if (handler?.discard !== undefined) {
+    handler.discard(encoded);
+    return;
+  }
+  // Most of what needs to be let go is a port, or has one.
+  const port: unknown = (encoded as { port?: unknown } | undefined)?.port ?? encoded;
+  if (port instanceof MessagePort) port.close();
+}
+
 /** Exposes an object of this side on a port of its own. @returns the other end */
 export function exposeObject(object: object): unknown {
   const { port1, port2 } = new MessageChannel() as unknown as { port1: PortLike; port2: PortLike };

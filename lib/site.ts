@@ -1,33 +1,58 @@
+/**
+ * Frames that are captured beyond the limit: those of this package come first, and by `map` they are ten, which is all that
+ * Node keeps.
+ */
+const OWN_DEPTH = 8;
+
 /** Where a task was submitted. Capturing takes about a microsecond; the text is made only when somebody reads it. */
 export class SubmitSite {
   declare readonly stack: string | undefined;
 
   constructor() {
-    const { captureStackTrace } = Error as { captureStackTrace?: (target: object) => void };
+    const { captureStackTrace, stackTraceLimit } = Error as StackTraces;
+    // By Reflect, because Error may be frozen. Not every engine has a limit; who sets it to 0 wants no stacks.
+    if (stackTraceLimit) Reflect.set(Error, 'stackTraceLimit', stackTraceLimit + OWN_DEPTH);
     if (captureStackTrace === undefined) {
       Object.defineProperty(this, 'stack', { value: new Error().stack, enumerable: false });
     } else {
       captureStackTrace(this);
     }
+    if (stackTraceLimit) Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   }
 
   /** The frames of the caller, without those of this package; '' when there are none. */
   lines(): string {
     return (this.stack ?? '')
       .split('\n')
-      .filter((line) => /^\s*at |@/.test(line) && !line.includes(OWN_FRAMES))
+      .filter((line) => /^\s*at |@/.test(line) && !isOwn(line))
       .join('\n');
   }
 }
 
+/** What engines offer beyond the standard. */
+interface StackTraces {
+  captureStackTrace?: (target: object) => void;
+  stackTraceLimit?: number;
+}
+
 /** A stack without the frames of this package, and without the engine's below the user's: they tell nothing about the task. */
 export function withoutOwnFrames(stack: string): string {
-  const lines = stack.split('\n').filter((line) => !line.includes(OWN_FRAMES));
-  while (lines.length > 1 && lines.at(-1)?.includes('(node:internal/') === true) lines.pop();
+  const lines = stack.split('\n').filter((line) => !isOwn(line));
+  while (lines.length > 1 && /\(node:(?:internal\/|events:)/.test(lines.at(-1) ?? '')) lines.pop();
   return lines.join('\n');
 }
 
-const OWN_FRAMES = new URL('.', import.meta.url).href;
+const OWN_FILES = new URL('.', import.meta.url).href;
+
+/** The sources of this package, as frames name them where source maps are on: by a path, and not by a URL. */
+const OWN_SOURCES = import.meta.url.endsWith('/dist/site.js')
+  ? decodeURIComponent(new URL('../lib/', import.meta.url).pathname).replace(/^\/(?=[A-Za-z]:)/, '')
+  : OWN_FILES;
+
+/** Whether a line of a stack is a frame of this package. */
+function isOwn(line: string): boolean {
+  return line.includes(OWN_FILES) || line.replaceAll('\\', '/').includes(OWN_SOURCES);
+}
 
 /** Continues the stack of an error from a worker with the place where its task was submitted. */
 export function addSite(error: unknown, site: SubmitSite | undefined): void {

@@ -18,6 +18,15 @@ export function start({ workers }) {
       const functions = remotes.map((remote) => remote[name]);
       return (...args) => functions[turn++ % workers](...args);
     },
+    /** A call an item, each awaited before the next: what a loop over an iterator behind a proxy does. */
+    async sum(count) {
+      const items = await remotes[0].numbers(count);
+      const next = items.next;
+      let sum = 0;
+      for (let step = await next(); !step.done; step = await next()) sum += step.value;
+      items[Comlink.releaseProxy]();
+      return sum;
+    },
     pass: (buffer) => remotes[turn++ % workers].pass(Comlink.transfer(buffer, [buffer])),
     stop: () => Promise.all(threads.map((thread) => thread.terminate())),
   };

@@ -33,6 +33,12 @@ export function start({ workers, warm, source = false, priority = false }) {
   return {
     caller,
     map: (name, items) => executor.map(tasks[name], items),
+    async sum(count, ahead) {
+      const target = ahead === undefined ? executor : executor.with({ highWaterMark: ahead });
+      let sum = 0;
+      for await (const item of target.stream(tasks.numbers, count)) sum += item;
+      return sum;
+    },
     pass: (buffer) => executor.submit(moving.pass, transfer(buffer, [buffer])),
     cancel: (future) => future.cancel(),
     stop: () => executor.shutdown({ cancelFutures: true }),

@@ -1,5 +1,5 @@
 import { URL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 
 const file = new URL('../workers/raw.js', import.meta.url);
 const BATCH = 100;
@@ -34,11 +34,26 @@ export function start({ workers }) {
     });
   }
 
+  /** Adds up a stream that comes by a message an item, at most `ahead` of them unread; each that is read is acknowledged. */
+  function sum(count, ahead) {
+    const { port1, port2 } = new MessageChannel();
+    return new Promise((resolve) => {
+      let total = 0;
+      port1.on('message', (item) => {
+        total += item;
+        if (ahead !== Infinity) port1.postMessage(1);
+      });
+      port1.on('close', () => resolve(total));
+      threads[0].worker.postMessage([++lastId, 'numbers', [count, ahead, port2]], [port2]);
+    });
+  }
+
   return {
     caller:
       (name) =>
       (...args) =>
         send(name, args),
+    sum,
     pass: (buffer) => send('pass', [buffer], [buffer]),
     sendBatch: (name, argsList) => send(name, argsList, undefined, true),
     stop: () => Promise.all(threads.map(({ worker }) => worker.terminate())),

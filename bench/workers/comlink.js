@@ -3,4 +3,11 @@ import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/umd/node-adapter.js';
 import * as functions from './functions.js';
 
-Comlink.expose({ ...functions, pass: (buffer) => Comlink.transfer(buffer, [buffer]) }, nodeEndpoint(parentPort));
+Comlink.expose(
+  {
+    ...functions,
+    pass: (buffer) => Comlink.transfer(buffer, [buffer]),
+    numbers: (count) => Comlink.proxy(functions.numbers(count)),
+  },
+  nodeEndpoint(parentPort),
+);

@@ -15,6 +15,11 @@ export function factorial(n) {
   return product;
 }
 
+/** A stream of small items. */
+export function* numbers(count) {
+  for (let i = 0; i < count; i++) yield i;
+}
+
 /** Hands back what it was given: copied on the way in and on the way out. */
 export function echo(value) {
   return value;

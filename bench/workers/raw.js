@@ -2,8 +2,25 @@
 import { parentPort } from 'node:worker_threads';
 import * as functions from './functions.js';
 
+/** A message an item, as far as the reader has given credit: each message of the reader is one more. */
+function stream(items, credit, port) {
+  function send() {
+    for (; credit > 0; credit--) {
+      const { value, done } = items.next();
+      if (done) return port.close();
+      port.postMessage(value);
+    }
+  }
+  port.on('message', () => {
+    credit++;
+    send();
+  });
+  send();
+}
+
 parentPort.on('message', ([id, name, args, batched]) => {
   if (name === 'pass') return parentPort.postMessage([id, args[0]], [args[0]]);
+  if (name === 'numbers') return stream(functions.numbers(args[0]), args[1], args[2]);
   const work = functions[name];
   parentPort.postMessage([id, batched ? args.map((each) => work(...each)) : work(...args)]);
 });

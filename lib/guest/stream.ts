@@ -1,7 +1,26 @@
+import { now } from '#guest';
 import { encodeValue, type WireValue } from '../comlink.js';
 import { ITEMS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { GuestPort } from './task-runner.js';
+
+/** ms that an item waits for others to go in the same message. */
+const PATIENCE_MS = 1;
+/** When fewer items than this came in that time, they are too slow, or too large, for many of them to be ahead of the reader. */
+const FEW = 64;
+/** Credit that is kept then, where it was given for fast items. */
+const KEPT_CREDIT = 16;
+
+/** Where what a stream yields goes. */
+export interface StreamWay {
+  port: GuestPort;
+  slot: number;
+  number: number;
+  /** The generator's, for messages. */
+  name: string;
+  /** Whether the reader's credit follows the speed of the items. */
+  adapts: boolean;
+}
 
 type AnyGenerator = Iterator<unknown, unknown> | AsyncIterator<unknown, unknown>;
 
@@ -10,10 +29,7 @@ type AnyGenerator = Iterator<unknown, unknown> | AsyncIterator<unknown, unknown>
  * without waiting.
  */
 export class GuestStream {
-  readonly #port: GuestPort;
-  readonly #slot: number;
-  readonly #number: number;
-  readonly #name: string;
+  readonly #way: StreamWay;
   readonly #generator: AnyGenerator;
   /** Runs a step of the generator as part of the task. */
   readonly #within: <T>(step: () => T) => T;
@@ -23,24 +39,16 @@ export class GuestStream {
   #moved: [number, readonly unknown[]][] = [];
   /** Items that the reader still wants; the first one it wants from the start. */
   #credit = 1;
+  /** When something was sent last, or the reader gave credit. */
+  #since = now();
   #sent: unknown[] = [];
   #returning = false;
   /** An item could not be sent. */
   #refused = false;
   #wake: (() => void) | undefined;
 
-  constructor(
-    port: GuestPort,
-    slot: number,
-    number: number,
-    name: string,
-    generator: AnyGenerator,
-    within: <T>(step: () => T) => T,
-  ) {
-    this.#port = port;
-    this.#slot = slot;
-    this.#number = number;
-    this.#name = name;
+  constructor(way: StreamWay, generator: AnyGenerator, within: <T>(step: () => T) => T) {
+    this.#way = way;
     this.#generator = generator;
     this.#within = within;
   }
@@ -48,6 +56,7 @@ export class GuestStream {
   /** The reader wants `items` more. */
   addCredit(items: number, sent: unknown[]): void {
     this.#credit += items;
+    this.#since = now();
     this.#sent.push(...sent);
     this.#wake?.();
   }
@@ -76,7 +85,7 @@ export class GuestStream {
         if (!this.#returning) await this.#woken();
         if (this.#returning) return await this.#return();
       }
-      const step = this.#next();
+      const step = this.#within(this.#next);
       const result: IteratorResult<unknown, unknown> = isThenable(step) ? await this.#waitFor(step) : step;
       const value: unknown = result.value;
       if (result.done === true) {
@@ -86,13 +95,14 @@ export class GuestStream {
       this.#credit--;
       // As in `for await`: a promise that a sync generator yields is waited for.
       this.#push(isThenable(value) ? await this.#waitFor(value) : value);
+      this.#flushLate();
     }
   }
 
-  #next(): IteratorResult<unknown> | PromiseLike<IteratorResult<unknown>> {
+  readonly #next = (): IteratorResult<unknown> | PromiseLike<IteratorResult<unknown>> => {
     const sent = this.#sent;
-    return this.#within(() => (sent.length > 0 ? this.#generator.next(sent.shift()) : this.#generator.next()));
-  }
+    return sent.length > 0 ? this.#generator.next(sent.shift()) : this.#generator.next();
+  };
 
   /** What has been yielded goes while the generator waits; it does not wait for more. */
   async #waitFor<T>(step: PromiseLike<T>): Promise<T> {
@@ -146,9 +156,26 @@ export class GuestStream {
     this.#items.push(wire.value);
   }
 
-  #flush(): void {
+  /** What a generator that takes its time has made does not wait for what it has yet to make. */
+  #flushLate(): void {
+    // Not at each of many items: to read the clock costs as much as to make a small one.
+    const count = this.#items.length;
+    if (count >= 8 && count % 8 > 0) return;
+    if (now() - this.#since > PATIENCE_MS) this.#flush(count < FEW ? this.#surplus() : 0);
+  }
+
+  /** Takes out what was given for items that are faster than these. */
+  #surplus(): number {
+    const surplus = this.#way.adapts ? Math.max(0, this.#credit - KEPT_CREDIT) : 0;
+    this.#credit -= surplus;
+    return surplus;
+  }
+
+  #flush(returned = 0): void {
     const items = this.#items;
     if (items.length === 0) return;
+    const { port, slot, number } = this.#way;
+    this.#since = now();
     const handled = this.#handled;
     const moved = this.#moved;
     this.#items = [];
@@ -156,22 +183,29 @@ export class GuestStream {
     this.#moved = [];
     try {
       const transfer = moved.flatMap(([, list]) => list);
-      this.#port.postMessage([ITEMS, this.#slot, this.#number, items, handled], transfer);
+      port.postMessage([ITEMS, slot, number, items, handled, returned], transfer);
     } catch (cause) {
-      this.#flushSingly(items, handled, moved, cause);
+      this.#flushSingly(items, handled, moved, returned, cause);
     }
   }
 
   /** One item cannot be cloned: those before it go, and it ends the stream at its place. */
-  #flushSingly(items: unknown[], handled: [number, string][], moved: [number, readonly unknown[]][], cause: unknown) {
+  #flushSingly(
+    items: unknown[],
+    handled: [number, string][],
+    moved: [number, readonly unknown[]][],
+    returned: number,
+    cause: unknown,
+  ) {
+    const { port, slot, number, name } = this.#way;
     items.forEach((item, i) => {
       const handlers = handled.filter(([position]) => position === i).map(([, name]): [number, string] => [0, name]);
       const transfer = moved.find(([position]) => position === i)?.[1] ?? [];
       try {
-        this.#port.postMessage([ITEMS, this.#slot, this.#number, [item], handlers], transfer);
+        port.postMessage([ITEMS, slot, number, [item], handlers, i === 0 ? returned : 0], transfer);
       } catch {
         this.#refused = true;
-        throw cloneError(`Item of the stream ${this.#name}`, findUnclonable(item, transfer), cause);
+        throw cloneError(`Item of the stream ${name}`, findUnclonable(item, transfer), cause);
       }
     });
   }

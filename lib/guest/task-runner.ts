@@ -1,6 +1,6 @@
 import { endGuest, now } from '#guest';
 import { pack } from '#handlers';
-import { decodeValue, encodeValue, exposeObject, transfer } from '../comlink.js';
+import { decodeValue, discardValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
 import { GuestTable, tagOf } from '../wire/claim-table.js';
@@ -47,13 +47,15 @@ const QUIET_MS = 1;
 const UNPACKED_AFTER_MISFIT = 32;
 
 /** What is out of the ordinary about a task. */
-type Meta = Pick<RichDetails, 'id' | 'attempt' | 'how'>;
+type Meta = Pick<RichDetails, 'id' | 'attempt' | 'how' | 'adapts'>;
 
-const sentAgain = (id: unknown): Meta => ({ id: id as number, attempt: 1, how: 'call' });
+const sentAgain = (id: unknown): Meta => ({ id: id as number, attempt: 1, how: 'call', adapts: false });
 
 /** The port to the host, seen from a guest. */
 export interface GuestPort {
   postMessage(message: unknown, transfer?: readonly unknown[]): void;
+  /** Throws for what it cannot send although structured cloning can. */
+  clone?: (value: unknown) => unknown;
 }
 
 /**
@@ -190,7 +192,10 @@ export class TaskRunner {
       const argc = this.#argc;
       const values = at + 2 + this.#withId;
       this.#at = values + argc;
-      if (this.#table?.claim(slot, number) === false) continue;
+      if (this.#table?.claim(slot, number) === false) {
+        if (batch[0] === RICH) discardAll(batch);
+        continue;
+      }
       const callable = this.#callable as GuestCallable;
       if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
       else
@@ -258,7 +263,10 @@ export class TaskRunner {
     const decode = () => {
       this.#decode(message[5] as unknown[], details, slot, number, callable, began);
     };
-    if (callable.call === undefined) this.#load(callable, slot, number, began, decode);
+    const giveUp = () => {
+      discardAll(message);
+    };
+    if (callable.call === undefined) this.#load(callable, slot, number, began, decode, giveUp);
     else decode();
   }
 
@@ -272,11 +280,15 @@ export class TaskRunner {
   ): void {
     // What an object was constructed with lives as long as the object; else as long as the task.
     const disposers: Disposer[] = [];
+    let decoded = 0;
     try {
       for (const [position, handler] of details.handled) {
+        decoded++;
         args[position] = decodeValue(handler, args[position], details.how === 'create' ? undefined : disposers);
       }
     } catch (error) {
+      for (const dispose of disposers) void dispose(true);
+      discard(args, details.handled.slice(decoded));
       this.#fail(slot, number, began, error, callable);
       return;
     }
@@ -285,7 +297,7 @@ export class TaskRunner {
   }
 
   /** Calls a function in the way that the host asked for. */
-  #callAs(how: RichDetails['how'], call: Call, args: unknown[], slot: number, number: number, name: string): unknown {
+  #callAs({ how, adapts }: Meta, call: Call, args: unknown[], slot: number, number: number, name: string): unknown {
     if (how === 'create') {
       const object = Reflect.construct(call, args) as object;
       const port = exposeObject(object);
@@ -293,15 +305,19 @@ export class TaskRunner {
     }
     const generator = generatorOf(call(...args), name);
     const { id, attempt } = this.#current;
-    const stream = new GuestStream(this.#port, slot, number, name, generator, (step) => {
-      Object.assign(this.#current, { number, id, attempt });
-      setCurrent(this.#current);
+    const current = this.#current;
+    const within = <T>(step: () => T): T => {
+      current.number = number;
+      current.id = id;
+      current.attempt = attempt;
+      setCurrent(current);
       try {
         return step();
       } finally {
         setCurrent(undefined);
       }
-    });
+    };
+    const stream = new GuestStream({ port: this.#port, slot, number, name, adapts }, generator, within);
     this.#streams.set(number, stream);
     return stream.run();
   }
@@ -329,12 +345,12 @@ export class TaskRunner {
     current.number = number;
     current.id = meta?.id ?? number;
     current.attempt = meta?.attempt ?? 1;
-    const how = meta?.how ?? 'call';
     setCurrent(current);
     let result: unknown;
     let pending: Promise<unknown> | undefined;
     try {
-      if (how !== 'call') result = this.#callAs(how, call, values, slot, number, callable.definition.name);
+      if (meta !== undefined && meta.how !== 'call')
+        result = this.#callAs(meta, call, values, slot, number, callable.definition.name);
       else
         switch (argc) {
           case 0:
@@ -378,11 +394,19 @@ export class TaskRunner {
   }
 
   /** Finds the function of a task that has been claimed, then goes on with it. */
-  #load(callable: GuestCallable, slot: number, number: number, began: number, goOn: () => void): void {
+  #load(
+    callable: GuestCallable,
+    slot: number,
+    number: number,
+    began: number,
+    goOn: () => void,
+    giveUp?: () => void,
+  ): void {
     let loaded: unknown;
     try {
       loaded = callable.load();
     } catch (error) {
+      giveUp?.();
       this.#fail(slot, number, began, error, callable);
       return;
     }
@@ -399,12 +423,16 @@ export class TaskRunner {
         this.#port.postMessage([LOADING, slot, number, false]);
         // One that was stopped meanwhile is not called: nobody wants its result, and it could block the others.
         if (this.#loading.delete(number)) goOn();
-        else this.#fail(slot, number, began, undefined, callable);
+        else {
+          giveUp?.();
+          this.#fail(slot, number, began, undefined, callable);
+        }
         this.#loop();
       },
       (error: unknown) => {
         this.#active--;
         this.#loading.delete(number);
+        giveUp?.();
         this.#fail(slot, number, began, error, callable);
         this.#loop();
       },
@@ -443,7 +471,13 @@ export class TaskRunner {
     } catch (cause) {
       if (!counted) table?.countEnd();
       const where = `The result of ${callable.definition.name}`;
-      this.#postFailure(slot, number, began, ended, cloneError(where, findUnclonable(value), cause));
+      this.#postFailure(
+        slot,
+        number,
+        began,
+        ended,
+        cloneError(where, findUnclonable(value, [], this.#port.clone), cause),
+      );
     }
   }
 
@@ -508,6 +542,15 @@ function packFor(callable: GuestCallable, value: unknown): Uint8Array | undefine
   const bytes = pack(value);
   if (bytes === undefined) callable.misfits = UNPACKED_AFTER_MISFIT;
   return bytes;
+}
+
+/** Lets go of the arguments of a task that is not run: nobody has decoded them. */
+function discardAll(message: readonly unknown[]): void {
+  discard(message[5] as unknown[], (message[4] as RichDetails).handled);
+}
+
+function discard(args: readonly unknown[], handled: RichDetails['handled']): void {
+  for (const [position, handler] of handled) discardValue(handler, args[position]);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

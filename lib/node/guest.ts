@@ -3,7 +3,10 @@ import { type MessagePort as NodePort, parentPort } from 'node:worker_threads';
 import type { Endpoint } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { wrapSource } from '../guest/source.js';
+import { PORTS } from '../wire/protocol.js';
+import { PortMux } from './port-mux.js';
 import type { ParentChannel } from './process-guest.js';
+import { useGuestPorts } from './stream-bridge.js';
 
 export { now } from './clock.js';
 
@@ -23,9 +26,16 @@ export function endpoint(): Endpoint {
 
 /** Listens on the port that the tasks come by. */
 export function connectPort(port: unknown, receive: (message: unknown) => void, unreadable: () => void): GuestPort {
-  if (parentChannel !== undefined) return parentChannel.connect(receive);
+  if (parentChannel !== undefined) return parentChannel.connect(receive, unreadable);
   const nodePort = port as NodePort;
-  nodePort.on('message', receive);
+  const ports = new PortMux(true, (message, transfer) => {
+    nodePort.postMessage(message, transfer);
+  });
+  useGuestPorts(ports);
+  nodePort.on('message', (message: unknown[]) => {
+    if (message[0] === PORTS) ports.receive(message);
+    else receive(message);
+  });
   nodePort.on('messageerror', unreadable);
   return nodePort;
 }
@@ -50,7 +60,8 @@ export function compile(source: string, base: string | undefined): unknown {
 }
 
 function runScript(text: string, base: string | undefined): unknown {
-  const filename = base ?? 'concurrent-futures:source';
+  // Not the name of the file itself: a line of this text is not that line of the file, nor has it a place in its source map.
+  const filename = base === undefined ? SOURCE : `${base}#${SOURCE}`;
   const { constants } = vm as unknown as { constants?: { USE_MAIN_CONTEXT_DEFAULT_LOADER?: symbol } };
   const loader = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
   if (loader === undefined || base === undefined) return new vm.Script(text, { filename }).runInThisContext();
@@ -61,6 +72,9 @@ function runScript(text: string, base: string | undefined): unknown {
   }
   return new vm.Script(text, options).runInThisContext();
 }
+
+/** What stacks call a function that came as its source. */
+const SOURCE = 'concurrent-futures:source';
 
 let warned = false;
 

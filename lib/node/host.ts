@@ -3,9 +3,12 @@ import { createHistogram as createNodeHistogram } from 'node:perf_hooks';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MessageChannel, receiveMessageOnPort, Worker, type WorkerOptions } from 'node:worker_threads';
 import type { Endpoint } from '../comlink.js';
-import type { Backend, Connection, ConnectionEvents } from '../pool/backend.js';
+import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
-import { END } from '../wire/protocol.js';
+import { END, PORTS } from '../wire/protocol.js';
+import { encodeMoved } from './moved-socket.js';
+import { PortMux } from './port-mux.js';
+import { encodeServed } from './stream-bridge.js';
 
 export { now } from './clock.js';
 
@@ -82,6 +85,8 @@ class ThreadConnection implements Connection {
   readonly #worker: Worker;
   readonly #port: MessageChannel['port1'];
   readonly #events: ConnectionEvents;
+  /** Of the sockets that are bridged to the thread. */
+  readonly #ports: PortMux;
 
   constructor(worker: Worker, events: ConnectionEvents) {
     const { port1, port2 } = new MessageChannel();
@@ -90,8 +95,11 @@ class ThreadConnection implements Connection {
     this.#events = events;
     this.guestPort = port2;
     this.endpoint = endpointOf(worker);
+    this.#ports = new PortMux(false, (message, transfer) => {
+      port1.postMessage(message, transfer);
+    });
     port1.on('message', (data: unknown) => {
-      events.message(data);
+      this.#receive(data);
     });
     port1.on('messageerror', () => {
       events.unreadable();
@@ -102,7 +110,12 @@ class ThreadConnection implements Connection {
     worker.once('exit', (exitCode) => {
       events.exit({ exitCode });
       port1.close();
+      this.#ports.close();
     });
+  }
+
+  encode(value: unknown): HandledValue | undefined {
+    return encodeMoved(value) ?? encodeServed(value, this.#ports);
   }
 
   post(message: unknown, transfer: readonly unknown[]): void {
@@ -111,8 +124,13 @@ class ThreadConnection implements Connection {
 
   drain(): void {
     for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port)) {
-      this.#events.message(got.message);
+      this.#receive(got.message);
     }
+  }
+
+  #receive(data: unknown): void {
+    if (Array.isArray(data) && data[0] === PORTS) this.#ports.receive(data);
+    else this.#events.message(data);
   }
 
   ref(): void {

@@ -1,6 +1,8 @@
 import { Duplex, Readable, Writable } from 'node:stream';
 import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web';
+import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
+import { UNREADABLE } from '../wire/guarded-endpoint.js';
 import { streamHandler, type WireStream } from './stream-bridge.js';
 
 /**
@@ -8,11 +10,14 @@ import { streamHandler, type WireStream } from './stream-bridge.js';
  *
  *     [port, data, hasPlaceholders?]
  *
+ * The data are bytes that this package writes and reads itself: what Node cannot read on its arrival it throws where nobody
+ * can catch it, and it makes Buffers of other views of bytes.
+ *
  * A message port cannot leave its process. One that is to be moved stays, and is bridged: what arrives at it goes over the
  * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks, signals and
  * streams work as between threads.
  */
-type Frame = [port: number, data: unknown, hasPlaceholders?: true];
+type Frame = [port: number, data: Uint8Array, hasPlaceholders?: true];
 
 /** The port of Comlink's calls. */
 export const COMLINK = 0;
@@ -34,6 +39,11 @@ export interface Channel {
   send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): void;
 }
 
+interface Listener {
+  receive: (data: unknown, handle: Handle | undefined) => void;
+  unreadable: (error: unknown) => void;
+}
+
 /** What stands in a message for something that cannot be cloned. */
 type Placeholder =
   | { 'concurrent-futures:port': number }
@@ -49,7 +59,7 @@ type StreamKind = 'readable' | 'writable' | 'transform';
 
 export class IpcMultiplexer {
   readonly #channel: Channel;
-  readonly #ports = new Map<number, (data: unknown, handle: Handle | undefined) => void>();
+  readonly #ports = new Map<number, Listener>();
   readonly #bridged = new Map<number, MessagePort>();
   #nextId: number;
 
@@ -57,16 +67,27 @@ export class IpcMultiplexer {
   constructor(channel: Channel, side: 0 | 1) {
     this.#channel = channel;
     this.#nextId = 6 + side;
-    this.#ports.set(CLOSED, (id) => {
+    this.listen(CLOSED, (id) => {
       this.#bridged.get(id as number)?.close();
       this.#bridged.delete(id as number);
       this.#ports.delete(id as number);
     });
   }
 
-  /** Listens on a port of a fixed number. */
-  listen(port: number, receive: (data: unknown, handle: Handle | undefined) => void): void {
-    this.#ports.set(port, receive);
+  /**
+   * Listens on a port of a fixed number.
+   *
+   * @param unreadable - told of data that cannot be read; thrown where nobody is told
+   */
+  listen(port: number, receive: Listener['receive'], unreadable?: (error: unknown) => void): void {
+    this.#ports.set(port, {
+      receive,
+      unreadable:
+        unreadable ??
+        ((error) => {
+          throw error;
+        }),
+    });
   }
 
   /** Sends by a port. @throws what serialization throws; then nothing was sent */
@@ -77,11 +98,9 @@ export class IpcMultiplexer {
     for (const moved of transfer) {
       if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
     }
-    const frame: Frame =
-      replacements.size === 0 && handle === undefined
-        ? [port, message]
-        : [port, substitute(message, (value) => replacements.get(value)), true];
-    this.#channel.send(frame, handle, ignore);
+    const hasPlaceholders = replacements.size > 0 || handle !== undefined;
+    const data = hasPlaceholders ? substitute(message, (value) => replacements.get(value)) : message;
+    this.#channel.send(toFrame(port, data, hasPlaceholders), handle, ignore);
     // Moved is moved, although a process can only be sent a copy.
     for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
   }
@@ -89,10 +108,20 @@ export class IpcMultiplexer {
   /** Takes a frame of the other side. */
   receive(frame: unknown, handle: Handle | undefined): void {
     if (!Array.isArray(frame)) return;
-    const [port, data, hasPlaceholders] = frame as Frame;
+    const [port, bytes, hasPlaceholders] = frame as Frame;
     const listener = this.#ports.get(port);
     if (listener === undefined) return;
-    listener(hasPlaceholders === true ? substitute(data, (value) => this.#revive(value, handle)) : data, handle);
+    let data: unknown;
+    try {
+      const deserializer = new Deserializer(bytes);
+      deserializer.readHeader();
+      data = deserializer.readValue();
+      if (hasPlaceholders === true) data = substitute(data, (value) => this.#revive(value, handle));
+    } catch (error) {
+      listener.unreadable(error);
+      return;
+    }
+    listener.receive(data, handle);
   }
 
   /** The other side is gone: so are the ports there. */
@@ -103,9 +132,12 @@ export class IpcMultiplexer {
 
   #replace(moved: unknown): Placeholder {
     if (moved instanceof MessagePort) return { 'concurrent-futures:port': this.#bridge(moved, this.#newId()) };
-    if (moved instanceof ReadableStream) return this.#replaceStream('readable', Readable.fromWeb(moved));
-    if (moved instanceof WritableStream) return this.#replaceStream('writable', Writable.fromWeb(moved));
-    if (moved instanceof TransformStream) return this.#replaceStream('transform', Duplex.fromWeb(moved));
+    if (moved instanceof ReadableStream)
+      return this.#replaceStream('readable', Readable.fromWeb(moved, { objectMode: true }));
+    if (moved instanceof WritableStream)
+      return this.#replaceStream('writable', Writable.fromWeb(moved, { objectMode: true }));
+    if (moved instanceof TransformStream)
+      return this.#replaceStream('transform', Duplex.fromWeb(moved, { objectMode: true }));
     const what = Object.prototype.toString.call(moved).slice(8, -1);
     throw new DOMException(`A ${what} cannot be moved to another process`, 'DataCloneError');
   }
@@ -145,12 +177,26 @@ export class IpcMultiplexer {
 
   #bridge(port: MessagePort, id: number): number {
     this.#bridged.set(id, port);
-    this.#ports.set(id, (data) => {
-      port.postMessage(data, portsIn(data) as never[]);
-    });
+    // Either side may be the one that waits for what could not be read.
+    const refuse = () => {
+      port.postMessage({ id: UNREADABLE });
+      this.post(id, { id: UNREADABLE });
+    };
+    this.listen(
+      id,
+      (data) => {
+        port.postMessage(data, portsIn(data) as never[]);
+      },
+      refuse,
+    );
     port.on('message', (data: unknown) => {
-      this.post(id, data, portsIn(data));
+      try {
+        this.post(id, data, portsIn(data));
+      } catch {
+        refuse();
+      }
     });
+    port.on('messageerror', refuse);
     port.on('close', () => {
       if (!this.#bridged.delete(id)) return;
       this.#ports.delete(id);
@@ -159,6 +205,20 @@ export class IpcMultiplexer {
     port.unref();
     return id;
   }
+}
+
+/** What is sent by the channel. @throws what serialization throws */
+export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): Frame {
+  const serializer = new Serializer();
+  serializer.writeHeader();
+  serializer.writeValue(data);
+  const bytes = serializer.releaseBuffer();
+  return hasPlaceholders ? [port, bytes, true] : [port, bytes];
+}
+
+/** Throws for what cannot be sent by the channel. */
+export function tryToFrame(value: unknown): void {
+  toFrame(COMLINK, value, false);
 }
 
 /** A copy of a message in which some objects are replaced; only plain objects and arrays are looked into. */

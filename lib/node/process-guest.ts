@@ -3,9 +3,17 @@ import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
-import { atTaskEnd } from '../wire/scope.js';
-import { closeServed } from './served-socket.js';
-import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT } from './ipc.js';
+import { belongToTask, readToTheEnd } from './served-socket.js';
+import {
+  COMLINK,
+  type Handle,
+  IpcMultiplexer,
+  READ_COUNT,
+  STRAY_ERROR,
+  TASK_PORT,
+  toFrame,
+  tryToFrame,
+} from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
 /** How many messages of the task port were read. */
@@ -25,7 +33,7 @@ if (process.env[WORKER_MARK] !== undefined) {
 }
 
 function tellHost(port: number, data: unknown): void {
-  if (process.connected) process.send?.([port, data], undefined, {}, () => undefined);
+  if (process.connected) process.send?.(toFrame(port, data, false), undefined, {}, () => undefined);
 }
 
 /**
@@ -68,23 +76,34 @@ export class ParentChannel {
     process.on('disconnect', () => {
       process.exit();
     });
-    const handles: TransferHandler<unknown, WireHandle> = {
+    const handles: TransferHandler<unknown, WireHandle> & { discard(wire: WireHandle): void } = {
       canHandle: () => false,
       serialize: () => {
         throw new Error('Handles are sent by the host');
       },
       deserialize: openHandle,
+      discard: ({ placeholder: { handle } }) => {
+        if (handle instanceof Socket) handle.destroy();
+      },
     };
     transferHandlers.set('handle', handles);
     watchParent();
   }
 
-  connect(receive: (message: unknown) => void): GuestPort {
-    this.#ipc.listen(TASK_PORT, (message) => {
-      read++;
-      receive(message);
-    });
+  connect(receive: (message: unknown) => void, unreadable: () => void): GuestPort {
+    this.#ipc.listen(
+      TASK_PORT,
+      (message) => {
+        read++;
+        receive(message);
+      },
+      () => {
+        read++;
+        unreadable();
+      },
+    );
     return {
+      clone: tryToFrame,
       postMessage: (message, transfer) => {
         this.#ipc.post(TASK_PORT, message, transfer);
       },
@@ -106,11 +125,8 @@ function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: Wi
   // A server, or the bare handle of an address to listen on.
   if (!(handle instanceof Socket)) return handle;
   if (served === true) {
-    // A loop that has read to the end does not destroy the socket: what was written in it has yet to go.
-    Object.defineProperty(handle, Symbol.asyncIterator, { value: () => handle.iterator({ destroyOnReturn: false }) });
-    // A peer that resets its connection ends this connection, not this process.
-    handle.on('error', () => undefined);
-    atTaskEnd((stopped) => closeServed(handle, stopped));
+    readToTheEnd(handle);
+    belongToTask(handle);
   }
   handle.allowHalfOpen = allowHalfOpen === true;
   if (head) handle.unshift(head);

@@ -13,6 +13,7 @@ import {
   READ_COUNT,
   STRAY_ERROR,
   TASK_PORT,
+  tryToFrame,
 } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
@@ -51,7 +52,6 @@ export function processBackend(source: string | URL | undefined, options: Proces
   return {
     sharedMemory: false,
     start: (_name, events) => new ProcessConnection(fork(file, [], toForkOptions(options ?? {})), events),
-    encode: encodeHandle,
   };
 }
 
@@ -115,9 +115,15 @@ class ProcessConnection implements Connection {
       0,
     );
     this.endpoint = endpointOf(this.#ipc);
-    this.#ipc.listen(TASK_PORT, (data) => {
-      events.message(data);
-    });
+    this.#ipc.listen(
+      TASK_PORT,
+      (data) => {
+        events.message(data);
+      },
+      () => {
+        events.unreadable();
+      },
+    );
     this.#ipc.listen(STRAY_ERROR, (error) => {
       events.error(decodeError(error as WireError));
     });
@@ -125,6 +131,12 @@ class ProcessConnection implements Connection {
       this.#ipc.receive(frame, handle);
     });
     this.#watchEnd(events);
+  }
+
+  readonly clone = tryToFrame;
+
+  encode(value: unknown): HandledValue | undefined {
+    return encodeHandle(value);
   }
 
   post(message: unknown, transfer: readonly unknown[], handle?: unknown): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { atTaskEnd } from '../wire/scope.js';
 
 /** A socket that belongs to the task it is sent to: it is closed when the task has ended. */
 export class ServedSocket {
@@ -7,6 +8,18 @@ export class ServedSocket {
   constructor(socket: Socket) {
     this.socket = socket;
   }
+}
+
+/** In a worker: has the socket closed when the task has ended whose argument it is. */
+export function belongToTask(socket: Socket): void {
+  // A peer that resets its connection ends this connection, and nothing else here.
+  socket.on('error', () => undefined);
+  atTaskEnd((stopped) => closeServed(socket, stopped));
+}
+
+/** A loop that has read to the end does not destroy the socket: what was written in it has yet to go. */
+export function readToTheEnd(socket: Socket): void {
+  Object.defineProperty(socket, Symbol.asyncIterator, { value: () => socket.iterator({ destroyOnReturn: false }) });
 }
 
 /** ms without progress that a peer has to take the last words of a handler. */

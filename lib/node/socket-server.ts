@@ -54,8 +54,9 @@ export interface SocketServerOptions extends ListenOptions {
 
 /**
  * Serves sockets from a pool: each accepted connection is one task, with a working socket in the worker. To threads the
- * socket is bridged with backpressure; to processes it is handed over as the operating system's handle, so that the
- * connection never passes this process again. No more connections are served at once than the pool has slots.
+ * socket is moved, from Node 24.21 and 26.6 on, or bridged with backpressure; to processes it is handed over as the
+ * operating system's handle, so that the connection never passes this process again. No more connections are served at
+ * once than the pool has slots.
  *
  * @param executor - the pool; it stays open when the server closes
  * @param handler - given as for `executor.submit`; called with the socket and the address of the peer

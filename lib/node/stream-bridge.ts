@@ -8,11 +8,13 @@ import {
 } from 'node:stream';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { TransferHandler } from '../comlink.js';
+import type { HandledValue } from '../pool/backend.js';
 import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
-import { atTaskEnd } from '../wire/scope.js';
-import { closeServed, closeSoftly, ServedSocket } from './served-socket.js';
+import { movedHandler } from './moved-socket.js';
+import type { BridgePort, PortMux } from './port-mux.js';
+import { belongToTask, closeSoftly, ServedSocket } from './served-socket.js';
 
 /**
  * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
@@ -22,6 +24,10 @@ import { closeServed, closeSoftly, ServedSocket } from './served-socket.js';
 const WINDOW = 256 * 1024;
 /** What an object counts for: as many are under way as Node's streams of objects keep. */
 const OBJECT_BYTES = WINDOW / 16;
+/** Bytes taken that are worth a message. */
+const ACKNOWLEDGED = WINDOW / 16;
+/** Larger chunks are sent in pieces, so that the side that writes them sees how they get on. */
+const PIECE = WINDOW / 4;
 
 type Message =
   | { kind: 'data'; chunk: unknown }
@@ -34,11 +40,17 @@ type Message =
 const sizeOf = (chunk: unknown) =>
   typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(1, chunk.length) : OBJECT_BYTES;
 
-/** Posts a chunk. @returns why it cannot be cloned, if it cannot */
-function postChunk(port: MessagePort, chunk: unknown): Error | undefined {
+/**
+ * Posts a chunk.
+ *
+ * @param own - whether nobody else has a chunk of bytes, or ever will
+ * @returns why it cannot be cloned, if it cannot
+ */
+function postChunk(port: BridgePort, chunk: unknown, own = false): Error | undefined {
   try {
     // Bytes are copied: a small Buffer is part of a pool that others use.
-    const copy: unknown = chunk instanceof Uint8Array ? new Uint8Array(chunk) : chunk;
+    const isWhole = chunk instanceof Uint8Array && chunk.length === chunk.buffer.byteLength;
+    const copy: unknown = chunk instanceof Uint8Array && !(own && isWhole) ? new Uint8Array(chunk) : chunk;
     port.postMessage({ kind: 'data', chunk: copy } satisfies Message);
     return undefined;
   } catch (cause) {
@@ -47,18 +59,21 @@ function postChunk(port: MessagePort, chunk: unknown): Error | undefined {
 }
 
 /** The side where the stream is: moves bytes between it and the port. */
-function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): void {
+function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): void {
   const post = (message: Message) => {
     port.postMessage(message);
   };
+  // Whether the end of one half ends the other is decided where the stream is worked with, after its last words.
+  if (stream instanceof Duplex) stream.allowHalfOpen = true;
   let underWay = 0;
+  let taken = 0;
   let over = false;
   const readable = 'read' in stream && stream.readable ? stream : undefined;
   const writable = 'write' in stream && stream.writable ? stream : undefined;
   readable?.on('data', (chunk: unknown) => {
     underWay += sizeOf(chunk);
     if (underWay >= WINDOW) readable.pause();
-    const refused = postChunk(port, chunk);
+    const refused = postChunk(port, chunk, stream instanceof Socket);
     if (refused !== undefined) stream.destroy(refused);
   });
   // One that was accepted with pauseOnConnect waits to be told.
@@ -81,7 +96,10 @@ function serveStream(stream: Readable | Writable | Duplex, port: MessagePort): v
       case 'data': {
         const { chunk } = message;
         writable?.write(chunk, () => {
-          if (!over) post({ kind: 'taken', bytes: sizeOf(chunk) });
+          taken += sizeOf(chunk);
+          if (over || taken < ACKNOWLEDGED) return;
+          post({ kind: 'taken', bytes: taken });
+          taken = 0;
         });
         break;
       }
@@ -121,7 +139,8 @@ interface Shape {
   allowHalfOpen: boolean;
   readable: boolean;
   writable: boolean;
-  objectMode: boolean;
+  readableObjectMode: boolean;
+  writableObjectMode: boolean;
   encoding: BufferEncoding | undefined;
   address: Partial<SocketAddress> | undefined;
 }
@@ -134,7 +153,7 @@ type SocketAddress = Pick<
 
 /** The side that works with the stream. */
 class Bridge {
-  readonly #port: MessagePort;
+  readonly #port: BridgePort;
   readonly #encoding: BufferEncoding | undefined;
   #underWay = 0;
   #blocked: (() => void) | undefined;
@@ -143,7 +162,7 @@ class Bridge {
   #ended = false;
   #over = false;
 
-  constructor(port: MessagePort, encoding: BufferEncoding | undefined) {
+  constructor(port: BridgePort, encoding: BufferEncoding | undefined) {
     this.#port = port;
     this.#encoding = encoding;
   }
@@ -188,12 +207,20 @@ class Bridge {
 
   /** The reader wants more: what it has been given is taken. */
   read(): void {
-    if (this.#pushed === 0 || this.#over) return;
+    if (this.#pushed < ACKNOWLEDGED || this.#over) return;
     this.#port.postMessage({ kind: 'taken', bytes: this.#pushed } satisfies Message);
     this.#pushed = 0;
   }
 
   write(chunk: unknown, done: (error?: Error) => void): void {
+    if (chunk instanceof Uint8Array && chunk.length > PIECE) {
+      const rest = chunk.subarray(PIECE);
+      this.write(chunk.subarray(0, PIECE), (error) => {
+        if (error !== undefined || this.#over) done(error);
+        else this.write(rest, done);
+      });
+      return;
+    }
     const refused = this.#over ? undefined : postChunk(this.#port, chunk);
     if (this.#over || refused !== undefined) {
       done(refused);
@@ -294,9 +321,13 @@ class BridgedSocket extends Duplex {
   }
 }
 
-function implementation(bridge: Bridge, { readable, writable, objectMode, allowHalfOpen }: Shape) {
+function implementation(bridge: Bridge, shape: Shape) {
+  const { readable, writable, allowHalfOpen, readableObjectMode, writableObjectMode } = shape;
   return {
-    objectMode,
+    // A Duplex has a mode for each of its halves; the others know only this one.
+    objectMode: readable && writable ? false : readableObjectMode || writableObjectMode,
+    readableObjectMode,
+    writableObjectMode,
     allowHalfOpen,
     ...(readable && {
       read: () => {
@@ -324,63 +355,101 @@ export interface WireStream {
   shape: Shape;
 }
 
+function shapeOf(stream: Readable | Writable | Duplex): Shape {
+  // One of which neither half is open stays what it is: its end, or its error, is what there is to be told.
+  const closed = !('read' in stream && stream.readable) && !('write' in stream && stream.writable);
+  const readable = 'read' in stream && (stream.readable || closed);
+  const writable = 'write' in stream && (stream.writable || closed);
+  const shape: Shape = {
+    readable,
+    writable,
+    readableObjectMode: readable && stream.readableObjectMode,
+    writableObjectMode: writable && stream.writableObjectMode,
+    allowHalfOpen: !(stream instanceof Duplex) || stream.allowHalfOpen,
+    encoding: (readable ? stream.readableEncoding : undefined) ?? undefined,
+    address: undefined,
+  };
+  if (stream instanceof Socket) {
+    const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
+    shape.address = {
+      remoteAddress,
+      remoteFamily,
+      remotePort,
+      localAddress,
+      localFamily,
+      localPort,
+    } as SocketAddress;
+  }
+  return shape;
+}
+
+/** The stream of the other side, as this side works with it. */
+function workWith(port: BridgePort, shape: Shape): Readable | Writable | Duplex {
+  const bridge = new Bridge(port, shape.encoding);
+  let stream: Readable | Writable | Duplex;
+  if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape);
+  else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
+  else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
+  else stream = new WritableClass(implementation(bridge, shape));
+  if (shape.encoding !== undefined) (stream as Readable).setEncoding(shape.encoding);
+  bridge.attach(stream);
+  return stream;
+}
+
 /** The handler of all of them. */
 export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireStream> = {
   canHandle: (value) => value instanceof ReadableClass || value instanceof WritableClass,
   serialize: (stream) => {
     const { port1, port2 } = new MessageChannel();
-    // One of which neither half is open stays what it is: its end, or its error, is what there is to be told.
-    const closed = !('read' in stream && stream.readable) && !('write' in stream && stream.writable);
-    const readable = 'read' in stream && (stream.readable || closed);
-    const writable = 'write' in stream && (stream.writable || closed);
-    const objectMode = (readable && stream.readableObjectMode) || (writable && stream.writableObjectMode);
-    const allowHalfOpen = !(stream instanceof Duplex) || stream.allowHalfOpen;
-    const encoding = (readable ? stream.readableEncoding : undefined) ?? undefined;
-    const shape: Shape = { readable, writable, objectMode, allowHalfOpen, encoding, address: undefined };
-    if (stream instanceof Socket) {
-      const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
-      shape.address = {
-        remoteAddress,
-        remoteFamily,
-        remotePort,
-        localAddress,
-        localFamily,
-        localPort,
-      } as SocketAddress;
-    }
-    // Whether the end of one half ends the other is decided where the stream is worked with, after its last words.
-    if (stream instanceof Duplex) stream.allowHalfOpen = true;
+    const shape = shapeOf(stream);
     serveStream(stream, port1);
     return [{ port: port2, shape }, [port2]];
   },
-  deserialize: ({ port, shape }) => {
-    const bridge = new Bridge(port, shape.encoding);
-    let stream: Readable | Writable | Duplex;
-    if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape);
-    else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
-    else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
-    else stream = new WritableClass(implementation(bridge, shape));
-    if (shape.encoding !== undefined) (stream as Readable).setEncoding(shape.encoding);
-    bridge.attach(stream);
-    return stream;
-  },
+  deserialize: ({ port, shape }) => workWith(port, shape),
 };
 
-/** A socket that belongs to its task. */
-const servedHandler: TransferHandler<unknown, WireStream> = {
+/** A socket that belongs to its task, as it crosses to a thread. */
+interface WireServed {
+  /** Of a port that shares the thread's task port. */
+  id: number;
+  shape: Shape;
+}
+
+/** What a message says of a socket that is bridged for one task; undefined when it is none. */
+export function encodeServed(value: unknown, ports: PortMux): HandledValue | undefined {
+  if (!(value instanceof ServedSocket)) return undefined;
+  const { id, port } = ports.create();
+  const wire: WireServed = { id, shape: shapeOf(value.socket) };
+  serveStream(value.socket, port);
+  return { value: wire, handler: 'served-socket' };
+}
+
+/** The ports that share the task port of this thread. */
+let guestPorts: PortMux | undefined;
+
+/** In a worker thread, before anything is decoded. */
+export function useGuestPorts(ports: PortMux): void {
+  guestPorts = ports;
+}
+
+const servedHandler: TransferHandler<unknown, WireServed> & { discard(wire: WireServed): void } = {
   canHandle: (value) => value instanceof ServedSocket,
-  serialize: (value) => streamHandler.serialize((value as ServedSocket).socket),
-  deserialize: (wire) => {
-    const socket = streamHandler.deserialize(wire) as Socket;
-    // A peer that resets its connection ends this connection, not this thread.
-    socket.on('error', () => undefined);
-    atTaskEnd((stopped) => closeServed(socket, stopped));
+  serialize: () => {
+    throw new Error('Served sockets are sent by the back end');
+  },
+  deserialize: ({ id, shape }) => {
+    const socket = workWith((guestPorts as PortMux).open(id), shape) as Socket;
+    belongToTask(socket);
     return socket;
+  },
+  discard: ({ id }) => {
+    guestPorts?.open(id).close();
   },
 };
 
 /** Node's Readable, Writable, Duplex and net.Socket. */
 export const streamHandlers = [
+  ['moved-socket', movedHandler],
   ['served-socket', servedHandler],
   ['node-stream', streamHandler],
 ] as unknown as NamedHandler[];

@@ -28,10 +28,14 @@ export interface Connection {
   /**
    * Sends by the task port.
    *
-   * @param handle - what the back end's own `encode` gave, to go with the message
+   * @param handle - what `encode` gave, to go with the message
    * @throws what structured cloning throws; then nothing was sent
    */
   post(message: unknown, transfer: readonly unknown[], handle?: unknown): void;
+  /** Throws for what it cannot send although structured cloning can. */
+  readonly clone?: (value: unknown) => unknown;
+  /** Encodes an argument that can be handed to this worker better than others; undefined for all that cannot. */
+  encode?(value: unknown): HandledValue | undefined;
   /** Hands over the messages that have arrived but not been told of. */
   drain(): void;
   /** Whether the worker keeps the process alive. */
@@ -43,13 +47,15 @@ export interface Connection {
   terminate(): void;
 }
 
-/** An argument that a back end sends in a way of its own. */
+/** An argument that a platform sends in a way of its own. */
 export interface HandledValue {
   value: unknown;
   /** The transfer handler of the guest that makes the argument. */
   handler: string;
   /** Goes with the message; one a message. */
-  handle: unknown;
+  handle?: unknown;
+  /** Is moved with the message. */
+  transfer?: readonly unknown[];
 }
 
 /** A platform's kind of worker: all that the pool knows of threads and processes. */
@@ -58,6 +64,4 @@ export interface Backend {
   readonly sharedMemory: boolean;
   /** Starts a worker. @throws when the options are not to the platform's liking */
   start(name: string, events: ConnectionEvents): Connection;
-  /** Encodes an argument that this platform can hand over better than others; undefined for all that it cannot. */
-  encode?(value: unknown): HandledValue | undefined;
 }

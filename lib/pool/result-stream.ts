@@ -1,6 +1,7 @@
 import { Fifo } from '../fifo.js';
 import { disregard, type Future } from '../future.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { BatchFifo } from './batch-fifo.js';
 import type { Task } from './task.js';
 
 /** Where a stream's task goes. */
@@ -10,8 +11,17 @@ export interface StreamTarget {
   ready(): Promise<void>;
 }
 
-/** Items that a generator may be ahead of its reader. */
-export const DEFAULT_HIGH_WATER_MARK = 16;
+/** Items that a generator may be ahead of its reader, when nothing is known of them. */
+const FIRST_MARK = 16;
+/**
+ * The same for items that pass fast: as many as pass in a millisecond, and no more than this. With 16 a stream of small items
+ * waits for the way there and back after each 16 of them.
+ */
+const MOST_MARK = 4096;
+/** Items that have to pass before a stream counts as fast. */
+const PROOF = 1024;
+/** ms over which the speed is measured: of a fast stream, lest every pause of the engine counts, and of a slow one. */
+const MEASURE_MS = { fast: 1, slow: 10 };
 
 interface Pending {
   /** The handle that was read from: not to be collected while somebody waits for its next item. */
@@ -28,8 +38,11 @@ interface Pending {
  */
 export class StreamReader {
   readonly #target: StreamTarget;
-  readonly #highWaterMark: number;
-  readonly #items = new Fifo<unknown>();
+  /** It was given no mark, so that it goes by how fast the items pass. */
+  readonly adapts: boolean;
+  /** Items that the generator may be ahead. */
+  #mark: number;
+  readonly #items = new BatchFifo<unknown>();
   readonly #readers = new Fifo<Pending>();
   #task: Task | undefined;
   #future: Future<unknown> | undefined;
@@ -42,19 +55,30 @@ export class StreamReader {
   #sent: unknown[] = [];
   #end: PromiseSettledResult<unknown> | undefined;
   #returned = false;
+  /** Items since the speed was measured last. */
+  #passed = 0;
+  /** When that was, in ms of `performance.now()`; long ago before the first. */
+  #measuredAt = -Infinity;
 
-  constructor(target: StreamTarget, highWaterMark: number) {
+  constructor(target: StreamTarget, highWaterMark: number | undefined) {
     this.#target = target;
-    this.#highWaterMark = highWaterMark;
+    this.adapts = highWaterMark === undefined;
+    this.#mark = highWaterMark ?? FIRST_MARK;
   }
 
   next(sent: unknown[], handle: object): Promise<IteratorResult<unknown>> {
+    this.#calls++;
+    if (this.#calls > 1) {
+      if (sent.length > 0) this.#sent.push(sent[0]);
+      else this.#ahead = true;
+    }
+    // An item that is there is there because nobody waits for it.
+    if (this.#items.length > 0) {
+      const value = this.#items.shift();
+      this.#giveCredit();
+      return Promise.resolve({ value, done: false });
+    }
     return new Promise((resolve, reject) => {
-      this.#calls++;
-      if (this.#calls > 1) {
-        if (sent.length > 0) this.#sent.push(sent[0]);
-        else this.#ahead = true;
-      }
       this.#readers.push({ handle, resolve, reject });
       if (this.#calls === 1) void this.#start();
       this.#serve();
@@ -87,7 +111,8 @@ export class StreamReader {
   receive(items: unknown[]): void {
     this.#open = true;
     this.#credit -= items.length;
-    if (!this.#returned) for (const item of items) this.#items.push(item);
+    if (this.adapts) this.#adapt(items.length);
+    if (!this.#returned) this.#items.push(items);
     this.#serve();
   }
 
@@ -134,11 +159,12 @@ export class StreamReader {
   #giveCredit(): void {
     const task = this.#task;
     if (!this.#open || task?.runner === undefined || this.#returned || this.#end !== undefined) return;
-    const wanted = this.#readers.length + (this.#ahead ? this.#highWaterMark : 0);
+    const wanted = this.#readers.length + (this.#ahead ? this.#mark : 0);
     const there = this.#credit + this.#items.length;
     const more = wanted - there;
-    // Credit goes in lots, unless somebody waits and nothing is under way.
-    if (more <= 0 || (there > 0 && more * 2 < this.#highWaterMark)) return;
+    // Credit goes in lots, unless somebody waits and nothing is under way. In smaller ones where they are large enough to be
+    // worth a message: then there is always one under way.
+    if (more <= 0 || (there > 0 && more * (this.#mark > 32 ? 4 : 2) < this.#mark)) return;
     const sent = this.#sent.splice(0);
     try {
       task.runner.giveCredit(task, more, sent);
@@ -150,6 +176,27 @@ export class StreamReader {
       return;
     }
     this.#credit += more;
+  }
+
+  /** The generator gives credit back: its items have become slow, or large. */
+  takeBack(credit: number): void {
+    this.#credit -= credit;
+    this.#mark = FIRST_MARK;
+    this.#passed = 0;
+    this.#measuredAt = performance.now();
+  }
+
+  /** Follows the speed at which items pass: the slower they are, the fewer of them are ahead. */
+  #adapt(items: number): void {
+    const at = performance.now();
+    const elapsed = at - this.#measuredAt;
+    this.#passed += items;
+    const proven = this.#passed >= PROOF;
+    if (elapsed < (proven ? MEASURE_MS.fast : MEASURE_MS.slow)) return;
+    const inOneMs = Math.floor(this.#passed / elapsed);
+    this.#mark = Math.max(FIRST_MARK, Math.min(inOneMs, proven ? MOST_MARK : this.#mark));
+    this.#passed = 0;
+    this.#measuredAt = at;
   }
 
   /** While nobody reads, a stream is no reason to keep the process alive: a paused generator here would be none either. */

@@ -17,7 +17,7 @@ import { addSite, SubmitSite } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
-import { DEFAULT_HIGH_WATER_MARK, ResultStream, StreamReader } from './result-stream.js';
+import { ResultStream, StreamReader } from './result-stream.js';
 import { Durations } from './durations.js';
 import { Epochs } from './epochs.js';
 import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
@@ -261,7 +261,7 @@ export abstract class WorkerPoolExecutor extends Executor {
         hasRoom: () => this.hasRoom(),
         ready: () => this.ready(),
       },
-      options?.highWaterMark ?? DEFAULT_HIGH_WATER_MARK,
+      options?.highWaterMark,
     );
     return new ResultStream(reader);
   }

@@ -108,7 +108,6 @@ export class WorkerRunner {
   /** Held as long as the worker lives, and not longer: Comlink holds on to the endpoint, and thereby to this, until it goes. */
   #serve: ReturnType<typeof wrapGuest> | undefined;
   readonly #table: HostTable | undefined;
-  readonly #backend: Backend;
   readonly #nextNumber: () => number;
   readonly #maxTasks: number;
   readonly #defined = new Set<Callable>();
@@ -142,7 +141,6 @@ export class WorkerRunner {
     this.capacity = config.concurrency;
     this.#events = events;
     this.#maxTasks = config.maxTasks;
-    this.#backend = config.backend;
     this.#nextNumber = config.nextNumber;
     this.#table = config.backend.sharedMemory ? new HostTable() : undefined;
     this.#connection = config.backend.start(name, {
@@ -491,14 +489,18 @@ export class WorkerRunner {
       id: task.id,
       tellBegin: this.#table !== undefined && tellsBegin(task),
       handled: [],
+      adapts: typeof special === 'object' && special.adapts,
     };
     try {
       args.forEach((arg, position) => {
-        const handled = this.#backend.encode?.(arg);
+        // One handle a message: the second of two sockets for a process is bridged.
+        const handled = handle === undefined ? this.#connection.encode?.(arg) : undefined;
         if (handled !== undefined) {
           values.push(handled.value);
           details.handled.push([position, handled.handler]);
+          transfer.push(...(handled.transfer ?? []));
           ({ handle } = handled);
+          movesForGood = true;
           return;
         }
         const wire = encodeValue(arg);
@@ -517,7 +519,7 @@ export class WorkerRunner {
         moved,
         handle,
       );
-      if (task.extra !== undefined) task.extra.moved = handle !== undefined || movesForGood;
+      if (task.extra !== undefined) task.extra.moved = movesForGood;
       this.#noteSent([task]);
     } catch (cause) {
       this.#refuse(task, cause, refused, values, transfer);
@@ -538,7 +540,7 @@ export class WorkerRunner {
     this.#sent--;
     let error: unknown;
     for (let i = 0; i < args.length && error === undefined; i++) {
-      const found = findUnclonable(i < values.length ? values[i] : args[i], transfer);
+      const found = findUnclonable(i < values.length ? values[i] : args[i], transfer, this.#connection.clone);
       if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
     }
     error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
@@ -599,6 +601,8 @@ export class WorkerRunner {
   #receiveItems(task: Task, message: unknown[]): void {
     const items = message[3] as unknown[];
     const reader = task.special as StreamReader;
+    const returned = message[5] as number | undefined;
+    if (returned !== undefined && returned > 0) reader.takeBack(returned);
     let position = 0;
     try {
       for (const [at, handler] of message[4] as RichDetails['handled']) {

@@ -22,8 +22,8 @@ interface Message {
   value?: unknown;
 }
 
-/** The exposing side could not read a call, and does not know which. */
-const UNREADABLE = 'unreadable';
+/** A call, or an answer, could not be read somewhere on its way, and it is not known which. */
+export const UNREADABLE = 'unreadable';
 
 const unreadable = () => new DOMException('A value of a call cannot be read on its arrival', 'DataCloneError');
 
@@ -162,6 +162,8 @@ export class ExposedEndpoint implements Endpoint {
     this.#port = port;
     this.#throwOver = throwOver;
     port.addEventListener('message', (event: { data: Message }) => {
+      // Of an answer, and for who called.
+      if (event.data.id === UNREADABLE) return;
       try {
         for (const listener of this.#listeners) listener(event as never);
       } catch (error) {

@@ -28,6 +28,9 @@ export const CREDIT = 6;
 /** `[RETURN, number]`: the reader of a stream wants no more. */
 export const RETURN = 7;
 
+/** `[PORTS, id, message, ...]`, in both directions: messages of ports that share the task port; `null` says that one was closed. */
+export const PORTS = 20;
+
 /** `[END]`: the worker has nothing to do and is wanted no more. */
 export const END = 8;
 
@@ -48,7 +51,10 @@ export const UNREADABLE = 9;
 /** `[PONG, n]` */
 export const PONG = 6;
 
-/** `[ITEMS, slot, number, items, handled]`: what a stream yields; `handled` as in RichDetails, by position in `items`. */
+/**
+ * `[ITEMS, slot, number, items, handled, credit?]`: what a stream yields; `handled` as in RichDetails, by position in `items`;
+ * `credit` is given back.
+ */
 export const ITEMS = 7;
 
 /** `[LOADING, slot, number, loading]`: a task waits for its module, or does no more. Its function has not been called. */
@@ -71,6 +77,8 @@ export interface RichDetails {
   tellBegin: boolean;
   /** Arguments that a transfer handler encoded: position and name of the handler. */
   handled: [position: number, handler: string][];
+  /** For streams: whether the reader's credit follows the speed of the items, so that it may be given back. */
+  adapts: boolean;
 }
 
 /** The argument of the one lasting Comlink call. */

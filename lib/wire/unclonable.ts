@@ -14,8 +14,16 @@ const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 /** Parts looked at, at most: a getter may give a new object each time, so that there is no end to them. */
 const MOST_PARTS = 200_000;
 
-/** The first part of a value that cannot be cloned; undefined when each part can be by itself. */
-export function findUnclonable(root: unknown, transfer: readonly unknown[] = []): Unclonable | undefined {
+/**
+ * The first part of a value that cannot be cloned; undefined when each part can be by itself.
+ *
+ * @param clone - throws for what cannot be sent by the way in question, which may be able to do less than structured cloning
+ */
+export function findUnclonable(
+  root: unknown,
+  transfer: readonly unknown[] = [],
+  clone: (value: unknown) => unknown = structuredClone,
+): Unclonable | undefined {
   const seen = new Set<unknown>(transfer);
   // A worklist, because values may be nested deeper than the stack.
   const work: { value: unknown; path: string }[] = [{ value: root, path: '' }];
@@ -41,7 +49,7 @@ export function findUnclonable(root: unknown, transfer: readonly unknown[] = [])
           children.push({ value: (value as Record<string, unknown>)[key], path: at });
         }
       } else {
-        structuredClone(value);
+        clone(value);
       }
     } catch (cause) {
       return { path: at, what: at === path ? describe(value) : 'a property that throws when it is read', cause };

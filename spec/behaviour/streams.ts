@@ -7,12 +7,13 @@ import {
   MouseError,
   naturals,
   naturalsLater,
+  naturalsThenSlow,
   portsAndAFunction,
   unclonableAt,
   whoYields,
   yieldThenDie,
 } from '../fixtures/values.js';
-import { type GateToken } from '../support/gate.js';
+import { type GateToken, passGate } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
@@ -119,6 +120,45 @@ export function describeStreams(name: string, makeExecutor: MakeExecutor, capabi
         await settled(finish(stream));
         expect(tally.at(2)).to.equal(1);
       }
+    });
+
+    it('a generator whose items become slow, or large, is few of them ahead again', async () => {
+      const tally = bench.tally(1);
+      const fast = 50_000;
+      const stream = bench.pool({ maxWorkers: 1 }).stream(naturalsThenSlow, tally.token, fast);
+      const reading = (async () => {
+        for (let i = 0; i <= fast; i++) await stream.next();
+      })();
+      await settled(reading);
+      // It is paused when nothing is made any more.
+      let made = -1;
+      await eventually(() => {
+        const before = made;
+        made = tally.at(0);
+        return made === before;
+      }, 'the pause');
+      expect(made).to.be.within(1, 200);
+      await settled(finish(stream));
+    });
+
+    it('an item that is made is delivered while a sync generator takes its time to make the next', async () => {
+      const gate = bench.gate();
+      const stream = bench.pool({ maxWorkers: 1 }).stream(
+        (0, eval)(`(function* (token) {
+          yield 'apple';
+          yield 'banana';
+          const end = performance.now() + 5;
+          while (performance.now() < end);
+          yield 'cherry';
+          yield (${passGate.toString()})(token);
+        })`) as (token: GateToken) => Generator,
+        gate.token,
+      );
+      for (const value of ['apple', 'banana', 'cherry']) {
+        expect(await settled(stream.next(), value)).to.deep.equal({ value, done: false });
+      }
+      gate.open();
+      expect(await settled(stream.next())).to.deep.equal({ value: 0, done: false });
     });
 
     it('a stream whose reader never reads does not begin, and one that stops reading is paused', async () => {

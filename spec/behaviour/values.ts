@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
-import { PassThrough, Readable, Writable } from 'node:stream';
+import { PassThrough, Readable, Transform, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
@@ -212,6 +212,11 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         expect(instance(sum, Celsius).degrees).to.equal(21.5);
       });
 
+      it('a handler that the task’s own module adds serves its first arguments, without an initializer', async () => {
+        const sum = await settled(bench.pool({ maxWorkers: 1 }).submit(warmer, new Celsius(20), new Celsius(1.5)));
+        expect(instance(sum, Celsius).degrees).to.equal(21.5);
+      });
+
       it('a handler that the worker does not have fails that one task, with the name of the handler', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const future = pool.submit((given: unknown) => typeof given, new Celsius(20));
@@ -241,6 +246,19 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         );
         expect(instance(headers, Headers).getSetCookie()).to.deep.equal(['a=1', 'b=2', 'c=3']);
         expect(headers.get('x-cheese')).to.equal('brie');
+        if (capabilities.ownProcess) {
+          const sent = await rejectionAs(
+            pool.submit((given: Blob) => given.size, new Blob(['apple'])),
+            DOMException,
+          );
+          expect(sent.message).to.match(/^Argument 1 of .* cannot be cloned: .*Blob/);
+          const returned = await rejectionAs(
+            pool.submit(() => ({ a: [new Blob(['apple'])] })),
+            DOMException,
+          );
+          expect(returned.message).to.match(/^The result of .* cannot be cloned: .*a\[0\].*Blob/);
+          return;
+        }
         const blob = await settled(
           pool.submit(
             async (given: Blob) => new Blob([await given.text(), '!'], { type: given.type }),
@@ -784,6 +802,45 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         expect(await settled(back.toArray())).to.deep.equal(many);
       });
 
+      it('a Writable of objects takes objects', async () => {
+        const items = [{ a: 1 }, 'text', 7, { deep: [1] }];
+        const written: unknown[] = [];
+        const sink = new Writable({
+          objectMode: true,
+          write: (item, _encoding, done) => {
+            written.push(item);
+            done();
+          },
+        });
+        const write = async (given: Writable, chunks: unknown[]) => {
+          const { pipeline: pipe } = await import('node:stream/promises');
+          await pipe(chunks, given);
+        };
+        await settled(bench.pool().submit(write, sink, items));
+        expect(written).to.deep.equal(items);
+      });
+
+      it('a Transform of bytes into objects has a mode for each half: an object is refused where it is written', async () => {
+        const measure = () =>
+          new Transform({
+            readableObjectMode: true,
+            transform: (chunk: Uint8Array, _encoding, done) => {
+              done(null, { length: chunk.length });
+            },
+          });
+        const run = async (given: Transform, chunk: unknown) => {
+          given.end(chunk);
+          const items: unknown[] = [];
+          for await (const item of given) items.push(item);
+          return items;
+        };
+        const pool = bench.pool({ maxWorkers: 1 });
+        expect(await settled(pool.submit(run, measure(), 'brie'))).to.deep.equal([{ length: 4 }]);
+        const refused = await rejectionAs(pool.submit(run, measure(), { a: 1 }), TypeError);
+        expect(refused).to.have.property('code', 'ERR_INVALID_ARG_TYPE');
+        expect(await settled(pool.submit(run, measure(), 'gouda'))).to.deep.equal([{ length: 5 }]);
+      });
+
       it('a stream of 30 MB is not read ahead of its reader by more than a window', async () => {
         let produced = 0;
         const chunk = new Uint8Array(64 * 1024);
@@ -1006,6 +1063,59 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         }
       });
 
+      it('a net.Socket that was read from goes on where that ended', async () => {
+        const { client, socket, close } = await connection();
+        try {
+          client.write('brie');
+          const [first] = (await settled(once(socket, 'data'))) as [Uint8Array];
+          expect(Buffer.from(first).toString()).to.equal('brie');
+          socket.pause();
+          const echo = async (given: Socket) => {
+            for await (const bytes of given) given.write(bytes as Uint8Array);
+            given.end();
+          };
+          const serving = bench.pool().submit(echo, socket);
+          const answer = text(client);
+          client.end('gouda');
+          expect(await settled(answer)).to.equal('gouda');
+          await settled(serving);
+        } finally {
+          close();
+        }
+      });
+
+      it('two sockets of one task both work', async () => {
+        const connections = [await connection(), await connection()] as const;
+        try {
+          const write = (...given: Socket[]) => {
+            given.forEach((socket, i) => socket.end(`socket ${String(i)}`));
+          };
+          const answers = connections.map(({ client }) => text(client));
+          await settled(bench.pool().submit(write, connections[0].socket, connections[1].socket));
+          expect(await settled(Promise.all(answers))).to.deep.equal(['socket 0', 'socket 1']);
+        } finally {
+          for (const { close } of connections) close();
+        }
+      });
+
+      it('a task that is refused leaves its socket here', async () => {
+        const { client, socket, close } = await connection();
+        try {
+          const pool = bench.pool({ maxWorkers: 1 });
+          const never = (given: Socket, other: unknown) => typeof given + typeof other;
+          await rejectionAs(
+            pool.submit(never, socket, () => 1),
+            DOMException,
+          );
+          expect(socket.destroyed).to.equal(false);
+          const answer = text(client);
+          socket.end('brie');
+          expect(await settled(answer)).to.equal('brie');
+        } finally {
+          close();
+        }
+      });
+
       it('what a worker writes to a socket before it ends it arrives whole: 20 MB', async () => {
         const { client, socket, close } = await connection();
         try {
@@ -1040,7 +1150,9 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         for (const [what, ports] of Object.entries(counts)) expect(ports, what).to.be.below(50);
       });
 
-      it('a proxy that is collected with calls in flight, or whose source is collected, never hangs', async () => {
+      it('a proxy that is collected with calls in flight, or whose source is collected, never hangs', async function () {
+        // The script looks at its workers through shared memory.
+        if (!capabilities.sharedMemory) this.skip();
         const script = new URL('../fixtures/collected-proxies.js', import.meta.url);
         const { code, stdout, stderr } = await runScript(script, [capabilities.module], ['--expose-gc']);
         expect(stderr).to.equal('');

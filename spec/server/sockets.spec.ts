@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { expect } from 'chai';
-import { ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
+import { tasksFrom, ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import {
   type PooledServer,
@@ -11,7 +11,7 @@ import {
   type SocketHandler,
   type SocketServerOptions,
 } from 'concurrent-futures/server';
-import { type GateToken, passGateAsync, type TallyToken } from '../support/gate.js';
+import { Gate, type GateToken, passGate, passGateAsync, type TallyToken } from '../support/gate.js';
 import { type PoolOptions, useBench } from '../support/pool-under-test.js';
 import * as processes from '../support/process-pool.js';
 import { ask, closed, dial, readToEnd } from '../support/tcp.js';
@@ -329,6 +329,13 @@ for (const [name, { makeExecutor, capabilities }] of [
       expect(server.stats()).to.include({ failed: 1, completed: 0, active: 0 });
     });
 
+    it('a handler whose module does not load ends its connection', async () => {
+      const failing = tasksFrom<{ handle: SocketHandler }>(new URL('../fixtures/fails-to-load.js', import.meta.url));
+      const server = await serve(failing.handle);
+      await closed(await dial(server.address().port));
+      await eventually(() => server.stats().failed === 1, 'the error');
+    });
+
     it('an `onError` that throws takes no slot away', async () => {
       const server = await serve(
         async (socket) => {
@@ -526,9 +533,30 @@ function openSockets(port: number | undefined): number {
   return handles.filter(({ remotePort, destroyed }) => remotePort === port && destroyed !== true).length;
 }
 
+/** Whether this Node can move a socket to another thread: found out with one. */
+async function canMoveSockets(): Promise<boolean> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await settled(once(server, 'listening'));
+  const accepted = once(server, 'connection');
+  const client = await dial((server.address() as AddressInfo).port);
+  const [socket] = (await settled(accepted)) as [Socket];
+  const { port1, port2 } = new MessageChannel();
+  try {
+    port1.postMessage(socket, [socket as never]);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    port2.close();
+    socket.destroy();
+    client.destroy();
+    server.close();
+  }
+}
+
 describe('serveSockets: where a connection goes', () => {
-  it('to processes it is handed over: it goes on while the thread of the parent is blocked', async () => {
-    await using pool = new ProcessPoolExecutor(1);
+  /** Serves a client that asks twenty times, and blocks this thread from the first answer to the last. */
+  async function serveWhileBlocked(pool: ThreadPoolExecutor | ProcessPoolExecutor): Promise<void> {
     await using server = await serveSockets(pool, echo, LOCAL);
     const state = new Int32Array(new SharedArrayBuffer(8));
     const client = new Worker(
@@ -557,6 +585,37 @@ describe('serveSockets: where a connection goes', () => {
     expect(Atomics.wait(state, 0, 1, 10_000)).to.not.equal('timed-out');
     expect(Atomics.load(state, 0)).to.equal(2);
     await settled(ended, 'the end of the client');
+  }
+
+  it('to processes it is handed over: it goes on while the thread of the parent is blocked', async () => {
+    await using pool = new ProcessPoolExecutor(1);
+    await serveWhileBlocked(pool);
+  });
+
+  it('to threads it is moved where Node can do that: it goes on while the thread that accepted it is blocked', async function () {
+    if (!(await canMoveSockets())) this.skip();
+    await using pool = new ThreadPoolExecutor(1);
+    await serveWhileBlocked(pool);
+  });
+
+  it('a socket that was moved for a task that is cancelled before it began is closed', async function () {
+    if (!(await canMoveSockets())) this.skip();
+    const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+    await settled(once(server, 'listening'));
+    const accepted = once(server, 'connection');
+    const client = await dial((server.address() as AddressInfo).port);
+    const [socket] = (await settled(accepted)) as [Socket];
+    using gate = new Gate(true);
+    await using pool = new ThreadPoolExecutor(1, { concurrentTasksPerWorker: 2 });
+    const blocker = pool.submit(passGate, gate.token);
+    await gate.arrived();
+    const future = pool.submit((given: Socket) => given.end('apple'), socket);
+    await eventually(() => socket.destroyed, 'the move');
+    expect(future.cancel()).to.equal(true);
+    gate.open();
+    await closed(client);
+    await settled(blocker);
+    server.close();
   });
 
   it('the number of slots follows the size of the pool', async () => {
