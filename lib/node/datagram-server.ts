@@ -84,12 +84,7 @@ class DatagramServer implements PooledDatagramServer {
   readonly #socket: Socket;
   readonly #slots: Slots<Datagram>;
   readonly #ending = new AbortController();
-  #accepted = 0;
-  #refused = 0;
-  #completed = 0;
-  #failed = 0;
   #closed: Promise<void> | undefined;
-  #onIdle: (() => void) | undefined;
 
   constructor(
     executor: Executor,
@@ -102,24 +97,21 @@ class DatagramServer implements PooledDatagramServer {
     const bounded = executor.with({ signal: this.#ending.signal });
     this.#slots = new Slots(slotsOf(executor), maxPending, ({ message, from }) => {
       const failed = (error: unknown) => {
-        this.#failed++;
-        this.#release();
+        this.#slots.release('failed');
         onError?.(error, from);
       };
       try {
         bounded.submit(handler, message, from).then((answer) => {
-          this.#completed++;
           if (typeof answer === 'string' || answer instanceof Uint8Array) this.#answer(answer, from);
-          else this.#release();
+          else this.#slots.release('completed');
         }, failed);
       } catch (error) {
         failed(error);
       }
     });
     socket.on('message', (message, from) => {
-      this.#accepted++;
       // A copy of its own, because small buffers share a pool, all of which would be cloned.
-      if (!this.#slots.enter({ message: new Uint8Array(message), from })) this.#refused++;
+      this.#slots.enter({ message: new Uint8Array(message), from });
     });
   }
 
@@ -128,14 +120,7 @@ class DatagramServer implements PooledDatagramServer {
   }
 
   stats(): ServerStats {
-    return {
-      accepted: this.#accepted,
-      active: this.#slots.active,
-      waiting: this.#slots.waiting,
-      refused: this.#refused,
-      completed: this.#completed,
-      failed: this.#failed,
-    };
+    return this.#slots.counts();
   }
 
   close(options: { grace?: number } = {}): Promise<void> {
@@ -155,14 +140,9 @@ class DatagramServer implements PooledDatagramServer {
 
   async #close(): Promise<void> {
     this.#socket.removeAllListeners('message');
-    this.#slots.clear(() => {
-      this.#refused++;
+    await this.#slots.close(() => {
+      // Who sent it asks again, or does not.
     });
-    if (this.#slots.active > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
-      });
-    }
     await new Promise<void>((resolve) => {
       this.#socket.close(resolve);
     });
@@ -171,12 +151,7 @@ class DatagramServer implements PooledDatagramServer {
   #answer(answer: string | Uint8Array, { port, address }: RemoteInfo): void {
     this.#socket.send(answer, port, address, () => {
       // A datagram may be lost; whoever sent the first one asks again. But close() waits until it has left.
-      this.#release();
+      this.#slots.release('completed');
     });
-  }
-
-  #release(): void {
-    this.#slots.release();
-    if (this.#slots.active === 0) this.#onIdle?.();
   }
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
-import { Slots } from './slots.js';
+import { type Counts, Slots } from './slots.js';
 
 /** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
 export interface OwnAddress {
@@ -17,16 +17,6 @@ export interface Settings {
   requestTimeout: number;
   keepAliveTimeout: number;
   maxHeaderSize: number;
-}
-
-/** What one process counts. */
-export interface Counts {
-  accepted: number;
-  active: number;
-  waiting: number;
-  refused: number;
-  completed: number;
-  failed: number;
 }
 
 /** ms between two reports to the parent at least. */
@@ -90,10 +80,6 @@ class RequestGate {
   readonly #slots: Slots<[IncomingMessage, ServerResponse]>;
   readonly #drain: AbortSignal;
   readonly #report: (counts: Counts) => unknown;
-  #accepted = 0;
-  #refused = 0;
-  #completed = 0;
-  #failed = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(listener: RequestListener, settings: Settings, drain: AbortSignal, report: (counts: Counts) => unknown) {
@@ -112,20 +98,14 @@ class RequestGate {
   }
 
   enter(request: IncomingMessage, response: ServerResponse): void {
-    this.#accepted++;
     // The client is told before this process goes that the next request needs another connection.
     if (this.#drain.aborted) response.setHeader('Connection', 'close');
     const entry: [IncomingMessage, ServerResponse] = [request, response];
     response.once('close', () => {
-      if (this.#slots.leave(entry)) {
-        this.#failed++;
-        this.#reportSoon();
-      } else {
-        this.#end(response);
-      }
+      if (this.#slots.leave(entry)) this.#reportSoon();
+      else this.#end(response);
     });
     if (!this.#slots.enter(entry)) {
-      this.#refused++;
       response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
       response.end('The server is busy; try again in a second.\n');
     }
@@ -133,14 +113,7 @@ class RequestGate {
   }
 
   counts(): Counts {
-    return {
-      accepted: this.#accepted,
-      active: this.#slots.active,
-      waiting: this.#slots.waiting,
-      refused: this.#refused,
-      completed: this.#completed,
-      failed: this.#failed,
-    };
+    return this.#slots.counts();
   }
 
   report(): void {
@@ -154,9 +127,7 @@ class RequestGate {
   #end(response: ServerResponse): void {
     // One that was turned away never had a place.
     if (!this.#begun.delete(response)) return;
-    if (response.writableFinished && response.statusCode < 500) this.#completed++;
-    else this.#failed++;
-    this.#slots.release();
+    this.#slots.release(response.writableFinished && response.statusCode < 500 ? 'completed' : 'failed');
     this.#reportSoon();
   }
 

@@ -1,6 +1,16 @@
+/** What has come to a server, and what became of it. */
+export interface Counts {
+  accepted: number;
+  active: number;
+  waiting: number;
+  refused: number;
+  completed: number;
+  failed: number;
+}
+
 /**
  * A bounded number of places, and a bounded line of those who wait for one: what a pooled server does with connections,
- * datagrams and requests alike.
+ * datagrams and requests alike. It counts them.
  */
 export class Slots<T> {
   readonly #places: () => number;
@@ -8,8 +18,14 @@ export class Slots<T> {
   /** In the order of arrival. */
   readonly #line = new Set<T>();
   readonly #begin: (entry: T) => void;
+  #accepted = 0;
   #taken = 0;
+  #refused = 0;
+  #completed = 0;
+  #failed = 0;
+  #closed = false;
   #filling = false;
+  #onIdle: (() => void)[] = [];
 
   /**
    * @param places - how many there are; may change
@@ -21,54 +37,78 @@ export class Slots<T> {
     this.#begin = begin;
   }
 
-  /** Places taken. */
-  get active(): number {
-    return this.#taken;
+  counts(): Counts {
+    return {
+      accepted: this.#accepted,
+      active: this.#taken,
+      waiting: this.#line.size,
+      refused: this.#refused,
+      completed: this.#completed,
+      failed: this.#failed,
+    };
   }
 
-  /** Entries in line. */
-  get waiting(): number {
-    return this.#line.size;
-  }
-
-  /** @returns false when there is neither a place nor room in the line */
+  /** @returns false when there is neither a place nor room in the line: it is refused */
   enter(entry: T): boolean {
-    if (this.#taken < this.#places()) {
-      this.#taken++;
-      this.#begin(entry);
-      return true;
-    }
-    if (this.#line.size >= this.#mostWaiting) return false;
-    this.#line.add(entry);
-    return true;
-  }
-
-  /** Gives a place to whoever has waited longest. */
-  release(): void {
-    this.#taken--;
-    // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
-    if (this.#filling) return;
-    this.#filling = true;
-    try {
-      for (const entry of this.#line) {
-        if (this.#taken >= this.#places()) break;
-        this.#line.delete(entry);
+    this.#accepted++;
+    if (!this.#closed) {
+      if (this.#taken < this.#places()) {
         this.#taken++;
         this.#begin(entry);
+        return true;
       }
-    } finally {
-      this.#filling = false;
+      if (this.#line.size < this.#mostWaiting) {
+        this.#line.add(entry);
+        return true;
+      }
     }
+    this.#refused++;
+    return false;
   }
 
-  /** Takes an entry out of the line. @returns false when it is not in line */
+  /** One who had a place has ended, well or badly: it goes to whoever has waited longest. */
+  release(how: 'completed' | 'failed'): void {
+    if (how === 'completed') this.#completed++;
+    else this.#failed++;
+    this.#taken--;
+    // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
+    if (!this.#filling) {
+      this.#filling = true;
+      try {
+        for (const entry of this.#line) {
+          if (this.#taken >= this.#places()) break;
+          this.#line.delete(entry);
+          this.#taken++;
+          this.#begin(entry);
+        }
+      } finally {
+        this.#filling = false;
+      }
+    }
+    if (this.#taken === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Takes an entry out of the line: it has failed. @returns false when it is not in line */
   leave(entry: T): boolean {
-    return this.#line.delete(entry);
+    const left = this.#line.delete(entry);
+    if (left) this.#failed++;
+    return left;
   }
 
-  /** Sends everybody in line away. */
-  clear(sendAway: (entry: T) => void): void {
-    for (const entry of this.#line) sendAway(entry);
+  /**
+   * Refuses everybody in line, and whoever comes from now on.
+   *
+   * @returns when those who have places have ended
+   */
+  close(sendAway: (entry: T) => void): Promise<void> {
+    this.#closed = true;
+    const line = [...this.#line];
     this.#line.clear();
+    this.#refused += line.length;
+    for (const entry of line) sendAway(entry);
+    if (this.#taken === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve);
+    });
   }
 }

@@ -97,12 +97,7 @@ class SocketServer implements PooledServer {
   readonly #sockets = new Set<Socket>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal | undefined;
-  #accepted = 0;
-  #refused = 0;
-  #completed = 0;
-  #failed = 0;
   #closed: Promise<void> | undefined;
-  #onIdle: (() => void) | undefined;
 
   constructor(executor: Executor, handler: SocketHandler, given: SocketServerOptions) {
     const { maxPending = 1024, timeout, signal, onError, ...listenOptions } = readOptions(given, 'serveSockets');
@@ -146,14 +141,7 @@ class SocketServer implements PooledServer {
   }
 
   stats(): ServerStats {
-    return {
-      accepted: this.#accepted,
-      active: this.#slots.active,
-      waiting: this.#slots.waiting,
-      refused: this.#refused,
-      completed: this.#completed,
-      failed: this.#failed,
-    };
+    return this.#slots.counts();
   }
 
   close(options: { grace?: number } = {}): Promise<void> {
@@ -171,15 +159,11 @@ class SocketServer implements PooledServer {
     void this.close({ grace: 0 });
   };
 
-  async #close(): Promise<void> {
+  #close(): Promise<void> {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#server.close();
-    this.#slots.clear((socket) => {
-      this.#refuse(socket);
-    });
-    if (this.#slots.active === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
+    return this.#slots.close((socket) => {
+      socket.resetAndDestroy();
     });
   }
 
@@ -194,19 +178,13 @@ class SocketServer implements PooledServer {
   }
 
   #accept(socket: Socket): void {
-    this.#accepted++;
     this.#sockets.add(socket);
     socket.on('close', () => {
       this.#sockets.delete(socket);
     });
     // A peer that resets its connection is no error of this process; the handler sees it on its side.
     socket.on('error', ignore);
-    if (this.#closed !== undefined || !this.#slots.enter(socket)) this.#refuse(socket);
-  }
-
-  #refuse(socket: Socket): void {
-    this.#refused++;
-    socket.resetAndDestroy();
+    if (!this.#slots.enter(socket)) socket.resetAndDestroy();
   }
 
   #serve(socket: Socket): void {
@@ -232,15 +210,9 @@ class SocketServer implements PooledServer {
   }
 
   #end(socket: Socket, failure: { reason: unknown } | undefined): void {
-    if (failure === undefined) {
-      this.#completed++;
-      endServed(socket);
-    } else {
-      this.#failed++;
-      socket.destroy();
-    }
-    this.#slots.release();
-    if (this.#slots.active === 0) this.#onIdle?.();
+    if (failure === undefined) endServed(socket);
+    else socket.destroy();
+    this.#slots.release(failure === undefined ? 'completed' : 'failed');
     if (failure === undefined) return;
     const { remoteAddress, remotePort } = socket;
     this.#onError?.(failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);

@@ -12,7 +12,6 @@ import {
 } from '../executor.js';
 import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
 import { readOptions } from '../options.js';
-import { unref } from '../timeouts.js';
 import { addSite, SubmitSite } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
@@ -25,15 +24,12 @@ import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
+import { VitalSigns } from './vital-signs.js';
 import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;
-/** ms that a worker has to give a sign of life before it counts as blocked; a busy machine alone must not look like that. */
-const BLOCKED_AFTER_MS = 1000;
-/** Turns of this thread within that time: where it is itself that was held up, the sign may be there and not have been read. */
-const BLOCKED_TURNS = 5;
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
 /** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
@@ -58,8 +54,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #workforce: Workforce;
   /** Tasks that were loading their modules when their worker died of a stray error: that may happen to each once. */
   readonly #spared = new WeakSet<Task>();
-  /** Workers that are asked for a sign of life now and then. */
-  readonly #watched = new WeakSet<WorkerRunner>();
+  readonly #vitalSigns = new VitalSigns();
 
   /** When the pool was made, in ms on the shared clock. */
   readonly #made = now();
@@ -605,36 +600,10 @@ export abstract class WorkerPoolExecutor extends Executor {
       runner.terminate();
     } else {
       runner.abort(task, error);
-      this.#endIfBlocked(runner);
+      this.#vitalSigns.watch(runner);
     }
     this.#pump();
     this.#fail(task, error);
-  }
-
-  /**
-   * Its other tasks may end in peace, unless they cannot: a blocked thread runs none of them. Asked again and again as long
-   * as the stopped task is there, which may block it later.
-   */
-  #endIfBlocked(runner: WorkerRunner): void {
-    if (this.#watched.has(runner)) return;
-    this.#watched.add(runner);
-    const look = () => {
-      if (!runner.abandons) {
-        this.#watched.delete(runner);
-        return;
-      }
-      let turns = 0;
-      const silence = setInterval(() => {
-        if (++turns < BLOCKED_TURNS) return;
-        clearInterval(silence);
-        runner.terminate();
-      }, BLOCKED_AFTER_MS / BLOCKED_TURNS);
-      runner.ping(() => {
-        clearInterval(silence);
-        unref(setTimeout(look, BLOCKED_AFTER_MS));
-      });
-    };
-    look();
   }
 }
 

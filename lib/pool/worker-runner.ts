@@ -1,6 +1,5 @@
 import { unpack } from '#handlers';
-import { channels } from '#diagnostics';
-import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
+import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { unref } from '../timeouts.js';
 import { HostTable, SLOTS } from '../wire/claim-table.js';
@@ -10,9 +9,7 @@ import {
   BEGUN,
   BELL,
   CREDIT,
-  DEFINE,
   FAILURE,
-  FORGET,
   INITIALIZER_FAILED,
   ITEMS,
   LOADING,
@@ -21,16 +18,14 @@ import {
   READY,
   RESULT,
   RETURN,
-  RICH,
   type RichDetails,
   type ServeConfig,
-  TASKS,
   UNREADABLE,
-  WITH_ID,
 } from '../wire/protocol.js';
-import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { cloneError } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
 import type { Callable } from './callables.js';
+import { Outbox, type Refusals, tellsBegin } from './outbox.js';
 import type { StreamReader } from './result-stream.js';
 import type { Task } from './task.js';
 import { TaskList } from './task-list.js';
@@ -87,9 +82,6 @@ export interface RunnerConfig {
  */
 const LOOK_AFTER_MS = 2;
 
-/** Most tasks in one message: larger ones gain nothing, and the worker would start later on them. */
-const MOST_IN_BATCH = 256;
-
 /**
  * One worker's life, seen from the host: starting, ready, ending, ended. It knows which tasks are in flight to the worker
  * and which of them the worker has begun; it decides nothing.
@@ -110,7 +102,7 @@ export class WorkerRunner {
   readonly #table: HostTable | undefined;
   readonly #nextNumber: () => number;
   readonly #maxTasks: number;
-  readonly #defined = new Set<Callable>();
+  readonly #outbox: Outbox;
   readonly #slots: (Task | undefined)[] = [];
   readonly #free: number[] = [];
   /** Sent and, as far as is known, not begun; in the order sent. Begun ones are dropped when they are noticed. */
@@ -120,17 +112,11 @@ export class WorkerRunner {
   readonly #resting = new Set<Task>();
   /** Begun tasks whose functions have not been called. */
   readonly #loading = new Set<Task>();
-  /** By which message the task in each slot went, where the connection counts them. */
-  readonly #sentBy: number[] = [];
   #pins = 0;
   #inFlight = 0;
   #sent = 0;
   #lastError: unknown;
   #terminating = false;
-  /** In which message the task of a slot was sent. */
-  readonly #messages: number[] = [];
-  /** Messages sent by the task port. */
-  #posted = 0;
   #pings = 0;
   /** It will be looked for results in a moment. */
   #looking = false;
@@ -159,6 +145,7 @@ export class WorkerRunner {
         this.#exit(death, read);
       },
     });
+    this.#outbox = new Outbox(this.#connection, this.#table !== undefined);
     this.#serve = wrapGuest(this.#connection.endpoint);
     this.#serve({
       port: this.#connection.guestPort,
@@ -240,44 +227,9 @@ export class WorkerRunner {
    */
   send(tasks: readonly Task[]): Endings {
     if (this.#inFlight === this.#resting.size) this.#connection.ref();
-    const refused: Endings = { failed: true, tasks: [], values: [] };
-    let batch: unknown[] = [TASKS];
-    let inBatch: Task[] = [];
-    let callable: Callable | undefined;
-    let counter = 0;
-    const flush = () => {
-      if (inBatch.length === 0) return;
-      this.#post(batch, inBatch, refused);
-      batch = [TASKS];
-      inBatch = [];
-      callable = undefined;
-    };
-    for (const task of tasks) {
-      this.#take(task);
-      if (!this.#defined.has(task.callable)) {
-        this.#defined.add(task.callable);
-        this.#postMessage([DEFINE, task.callable.id, task.callable.definition], []);
-      }
-      if (task.rich || channels.taskStarted.hasSubscribers) {
-        flush();
-        this.#sendRich(task, refused);
-        continue;
-      }
-      const { args } = task;
-      const shape = shapeOf(task);
-      if (task.callable !== callable || shape !== batch[counter - 1]) {
-        callable = task.callable;
-        counter = batch.length + 2;
-        batch.push(callable.id, shape, 0);
-      }
-      (batch[counter] as number)++;
-      batch.push(task.number, task.slot);
-      if (shape >= WITH_ID) batch.push(task.id);
-      for (const arg of args) batch.push(arg);
-      inBatch.push(task);
-      if (inBatch.length === MOST_IN_BATCH) flush();
-    }
-    flush();
+    for (const task of tasks) this.#take(task);
+    const refused = this.#settleRefused(this.#outbox.send(tasks));
+    this.#tellBegun(tasks);
     this.#noteIdle();
     return refused;
   }
@@ -330,9 +282,9 @@ export class WorkerRunner {
   /** Fires the task's own signal. */
   abort(task: Task, reason: unknown): void {
     try {
-      this.#postMessage([ABORT, task.number, reason], []);
+      this.#outbox.post([ABORT, task.number, reason]);
     } catch {
-      this.#postMessage([ABORT, task.number, undefined], []);
+      this.#outbox.post([ABORT, task.number, undefined]);
     }
   }
 
@@ -342,17 +294,17 @@ export class WorkerRunner {
     this.#pong = (answer) => {
       if (answer === n) answered();
     };
-    this.#postMessage([PING, n], []);
+    this.#outbox.post([PING, n]);
   }
 
   /** The reader of a stream wants more items. */
   giveCredit(task: Task, items: number, sent: unknown[]): void {
-    this.#postMessage([CREDIT, task.number, items, ...sent], []);
+    this.#outbox.post([CREDIT, task.number, items, ...sent]);
   }
 
   /** The reader of a stream wants no more. */
   endStream(task: Task): void {
-    this.#postMessage([RETURN, task.number], []);
+    this.#outbox.post([RETURN, task.number]);
   }
 
   /** Whether a task in flight waits for its reader, and is therefore no reason to keep the process alive. */
@@ -376,7 +328,7 @@ export class WorkerRunner {
 
   /** The pool will name this callable no more. */
   forget(callable: Callable): void {
-    if (this.#defined.delete(callable) && this.state !== 'ended') this.#postMessage([FORGET, callable.id], []);
+    if (this.state !== 'ended') this.#outbox.forget(callable);
   }
 
   /** Takes no more tasks. */
@@ -400,15 +352,11 @@ export class WorkerRunner {
     if (this.state !== 'ended') this.#connection.terminate();
   }
 
-  /** Posts by the task port, and counts: the guest names a message that it cannot read by its number. */
-  #postMessage(message: unknown[], transfer: readonly unknown[], handle?: unknown): void {
-    this.#connection.post(message, transfer, handle);
-    this.#posted++;
-  }
-
   /** Tasks whose message the worker cannot read: a lone one fails; of several, each is sent alone to find the one. */
   #onUnreadable(count: number): void {
-    const tasks = this.#slots.filter((task): task is Task => task !== undefined && this.#messages[task.slot] === count);
+    const tasks = this.#slots.filter(
+      (task): task is Task => task !== undefined && this.#outbox.wentIn(task.slot, count),
+    );
     const [first] = tasks;
     if (tasks.length === 1 && first !== undefined) {
       const error = cloneError(
@@ -421,9 +369,24 @@ export class WorkerRunner {
       this.#tell({ failed: true, tasks: [first], values: [error] });
       return;
     }
-    const refused: Endings = { failed: true, tasks: [], values: [] };
-    for (const task of tasks) this.#sendRich(task, refused);
+    const refused = this.#settleRefused(this.#outbox.sendSingly(tasks));
+    this.#tellBegun(tasks);
     this.#tell(refused);
+  }
+
+  /** What could not be sent is in flight no more. */
+  #settleRefused({ tasks, errors }: Refusals): Endings {
+    for (const task of tasks) {
+      this.#release(task);
+      this.#sent--;
+    }
+    return { failed: true, tasks, values: errors };
+  }
+
+  /** Without shared memory what was sent counts as begun, and nobody tells of it. */
+  #tellBegun(tasks: readonly Task[]): void {
+    if (this.#table !== undefined) return;
+    for (const task of tasks) if (task.runner === this && tellsBegin(task)) this.#events.begun(task, 0);
   }
 
   #take(task: Task): void {
@@ -459,93 +422,6 @@ export class WorkerRunner {
     if (this.#terminating) return;
     if (this.#inFlight > this.#resting.size) this.#connection.ref();
     else this.#connection.unref();
-  }
-
-  #post(message: unknown[], tasks: readonly Task[], refused: Endings): void {
-    try {
-      this.#postMessage(message, []);
-      this.#noteSent(tasks);
-    } catch (cause) {
-      const [task] = tasks;
-      if (tasks.length === 1 && task !== undefined) {
-        this.#refuse(task, cause, refused);
-        return;
-      }
-      // One of them cannot be cloned; nothing was sent.
-      for (const each of tasks) this.#post(flatMessage(each, each.args), [each], refused);
-    }
-  }
-
-  #sendRich(task: Task, refused: Endings): void {
-    const { args, options } = task;
-    const transfer: unknown[] = [...(options?.transfer ?? [])];
-    const values: unknown[] = [];
-    let movesForGood = transfer.length > 0;
-    let handle: unknown;
-    const { special } = task;
-    const details: RichDetails = {
-      how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
-      attempt: task.attempt,
-      id: task.id,
-      tellBegin: this.#table !== undefined && tellsBegin(task),
-      handled: [],
-      adapts: typeof special === 'object' && special.adapts,
-    };
-    try {
-      args.forEach((arg, position) => {
-        // One handle a message: the second of two sockets for a process is bridged.
-        const handled = handle === undefined ? this.#connection.encode?.(arg) : undefined;
-        if (handled !== undefined) {
-          values.push(handled.value);
-          details.handled.push([position, handled.handler]);
-          transfer.push(...(handled.transfer ?? []));
-          ({ handle } = handled);
-          movesForGood = true;
-          return;
-        }
-        const wire = encodeValue(arg);
-        values.push(wire === undefined ? arg : wire.value);
-        if (wire === undefined) return;
-        transfer.push(...wire.transfer);
-        if (wire.transfer.length > 0 && !isRenewed(wire.handler)) movesForGood = true;
-        if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
-      });
-      // The same stream may be an argument twice, and is moved once.
-      const moved = [...new Set(transfer)];
-      this.#postMessage(
-        isPlain(details, handle)
-          ? flatMessage(task, values)
-          : [RICH, task.callable.id, task.number, task.slot, details, values],
-        moved,
-        handle,
-      );
-      if (task.extra !== undefined) task.extra.moved = movesForGood;
-      this.#noteSent([task]);
-    } catch (cause) {
-      this.#refuse(task, cause, refused, values, transfer);
-      return;
-    }
-    if (this.#table === undefined && tellsBegin(task)) this.#events.begun(task, 0);
-  }
-
-  #noteSent(tasks: readonly Task[]): void {
-    for (const { slot } of tasks) this.#messages[slot] = this.#posted;
-    const { sent } = this.#connection;
-    if (sent !== undefined) for (const { slot } of tasks) this.#sentBy[slot] = sent;
-  }
-
-  #refuse(task: Task, cause: unknown, refused: Endings, values: unknown[] = task.args, transfer: unknown[] = []): void {
-    const { args, callable } = task;
-    this.#release(task);
-    this.#sent--;
-    let error: unknown;
-    for (let i = 0; i < args.length && error === undefined; i++) {
-      const found = findUnclonable(i < values.length ? values[i] : args[i], transfer, this.#connection.clone);
-      if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
-    }
-    error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
-    refused.tasks.push(task);
-    refused.values.push(error);
   }
 
   #receive(data: unknown): void {
@@ -694,8 +570,7 @@ export class WorkerRunner {
     for (const task of this.#slots) {
       if (task === undefined || this.#abandoned.has(task)) continue;
       // Begun for good, or taken back for good.
-      const isBegun =
-        this.#table?.takeBack(task.slot, task.number) !== true && !((this.#sentBy[task.slot] ?? 0) > read);
+      const isBegun = this.#table?.takeBack(task.slot, task.number) !== true && this.#outbox.wasRead(task.slot, read);
       (isBegun ? begun : unbegun).push(task);
     }
     const loading = new Set(this.#lastError === undefined ? [] : this.#loading);
@@ -711,32 +586,4 @@ export class WorkerRunner {
       unbegun: unbegun.sort(byOrder),
     });
   }
-}
-
-/** Whether somebody here wants to hear of the beginning of a task. */
-function tellsBegin({ options }: Task): boolean {
-  return options?.timeout !== undefined || channels.taskStarted.hasSubscribers;
-}
-
-/** Handlers that make a new port each time, so that their values can be sent again. */
-function isRenewed(handler: string | undefined): boolean {
-  return handler === 'proxy' || handler === 'signal';
-}
-
-/** Whether a task that travels alone needs no more than one in a batch; what it moves goes beside the message. */
-function isPlain({ how, attempt, tellBegin, handled }: RichDetails, handle: unknown): boolean {
-  return how === 'call' && attempt === 1 && !tellBegin && handled.length === 0 && handle === undefined;
-}
-
-/** A batch of one task. */
-function flatMessage(task: Task, values: readonly unknown[]): unknown[] {
-  const { callable, number, slot, id } = task;
-  const shape = shapeOf(task);
-  const head = shape >= WITH_ID ? [number, slot, id] : [number, slot];
-  return [TASKS, callable.id, shape, 1, ...head, ...values];
-}
-
-/** How the entry of a task in a batch looks. */
-function shapeOf({ args, id, number }: Task): number {
-  return id === number ? args.length : args.length + WITH_ID;
 }

@@ -378,6 +378,20 @@ export function describeDeadlock(name: string, makeExecutor: MakeExecutor, capab
       expect(await settled(blocked)).to.equal(5);
     });
 
+    it('the last of many quick results do not wait for the task behind them that blocks the thread', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      // Known to be quick, so that they are sent together.
+      await settled(Promise.all(Array.from({ length: 300 }, (_, i) => pool.submit(add, i, 1))));
+      const gate = bench.gate();
+      const quick = Array.from({ length: 300 }, (_, i) => pool.submit(add, i, 1));
+      const texts = Array.from({ length: 300 }, (_, i) => pool.submit((n: number) => `text ${String(n)}`, i));
+      const blocked = pool.submit(passGate, gate.token, 5);
+      expect(await settled(Promise.all(quick))).to.deep.equal(quick.map((_, i) => i + 1));
+      expect(await settled(Promise.all(texts))).to.deep.equal(texts.map((_, i) => `text ${String(i)}`));
+      gate.open();
+      expect(await settled(blocked)).to.equal(5);
+    });
+
     it('ten deaths in a row break the pool: queued futures reject, each with an error object of its own', async function () {
       this.timeout(40_000);
       const pool = bench.pool({ maxWorkers: 1 });
