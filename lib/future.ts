@@ -136,7 +136,8 @@ export class Future<T> implements PromiseLike<T> {
       if (future.#state >= CANCELLED) {
         throw new InvalidStateError(`Cannot ${what}: the future is ${future.#stateName()} already`);
       }
-      future.#end(state, value);
+      if (value === future) future.#end(FAILED, new TypeError('A future cannot be its own result'));
+      else future.#end(state, value);
     };
     return {
       future,

@@ -7,6 +7,33 @@ import { capabilities, makeExecutor } from './support/process-pool.js';
 import { lives, Script } from './support/scripts.js';
 import { eventually, instance, rejectionAs, settled, thrownBy, withWatchdog } from './support/watchdog.js';
 
+describe('ProcessPoolExecutor: the channel', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('what a task sends by process.send is no message of ours, whatever it looks like', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const messages = [
+      [],
+      [0],
+      [1],
+      [0, 'x'],
+      [1, 'progress'],
+      [2, 50],
+      [3, 'x'],
+      [4, 'x'],
+      [1, { 0: 255 }],
+      {},
+      'text',
+      5,
+    ];
+    for (const message of messages) {
+      const send = (value: unknown) => process.send?.(value) ?? false;
+      expect(await settled(pool.submit(send, message)), JSON.stringify(message)).to.equal(true);
+    }
+    expect(await settled(pool.submit(() => 1))).to.equal(1);
+  });
+});
+
 describe('ProcessPoolExecutor: killWorkers', () => {
   const bench = useBench(makeExecutor, capabilities);
 

@@ -34,6 +34,7 @@ const PYTHON = http('python', 'Python, ThreadingMixIn', 'threading_http.py');
 
 const THREADS = { id: 'threads', label: 'serveSockets, threads', args: ['echo-ours.js', 'threads'] };
 const OWN_PROCESSES = { id: 'processes', label: 'serveSockets, processes', args: ['echo-ours.js', 'processes'] };
+const HANDED = { id: 'handed', label: 'child.send by hand, 2 processes', args: ['echo-handed.js'] };
 const PYTHON_ECHO = { id: 'python', label: 'Python, ThreadPoolExecutor(128)', args: ['pool_echo.py'] };
 
 const workloads = {
@@ -71,7 +72,7 @@ const workloads = {
   echo: {
     title: 'Echo, 100 persistent clients',
     what: 'Messages of 64 bytes, each sent when the echo of the one before has come.',
-    contenders: [OWN_PROCESSES, THREADS, PYTHON_ECHO],
+    contenders: [OWN_PROCESSES, THREADS, HANDED, PYTHON_ECHO],
     client: ({ port }, ms) => echoClients(port, 'persistent', ms),
     bars: [
       { text: 'processes: 1.5 × Python', ratio: ['processes', 'python'], atLeast: 1.5 },
@@ -81,7 +82,7 @@ const workloads = {
   connect: {
     title: 'Echo, a connection for each message',
     what: 'As before; 100 clients, and a new connection for each message.',
-    contenders: [OWN_PROCESSES, THREADS, PYTHON_ECHO],
+    contenders: [OWN_PROCESSES, THREADS, HANDED, PYTHON_ECHO],
     client: ({ port }, ms) => echoClients(port, 'connecting', ms),
     bars: [
       { text: 'processes: as fast as Python', ratio: ['processes', 'python'], atLeast: 1 },

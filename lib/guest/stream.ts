@@ -43,6 +43,8 @@ export class GuestStream {
   #since = now();
   #sent: unknown[] = [];
   #returning = false;
+  /** Its `return` was called: what is thrown now is of its `finally`. */
+  #closing = false;
   /** An item could not be sent. */
   #refused = false;
   #wake: (() => void) | undefined;
@@ -72,6 +74,8 @@ export class GuestStream {
     try {
       return await this.#run();
     } catch (error) {
+      // It ran ahead of a reader who has left meanwhile: nobody has asked for the item that failed.
+      if (this.#returning && !this.#closing) return undefined;
       if (this.#refused) await this.#returnAfter(error);
       this.#flush();
       throw error;
@@ -117,6 +121,7 @@ export class GuestStream {
   }
 
   async #return(): Promise<unknown> {
+    this.#closing = true;
     const result = await this.#within(() => this.#generator.return?.());
     return result?.value;
   }
@@ -160,7 +165,7 @@ export class GuestStream {
   #flushLate(): void {
     // Not at each of many items: to read the clock costs as much as to make a small one.
     const count = this.#items.length;
-    if (count >= 8 && count % 8 > 0) return;
+    if (count >= 8 && count % 2 > 0) return;
     if (now() - this.#since > PATIENCE_MS) this.#flush(count < FEW ? this.#surplus() : 0);
   }
 

@@ -30,6 +30,7 @@ import {
   UNREADABLE,
   WITH_ID,
 } from '../wire/protocol.js';
+import { describe } from '../options.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
 import { setCurrent } from './current-task.js';
@@ -216,7 +217,8 @@ export class TaskRunner {
 
   /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */
   #announce(at: number): void {
-    if (at - this.#rang < QUIET_MS) this.#untold = true;
+    // The clock alone does not tell: between it and the writing, the host's look may have passed.
+    if (at - this.#rang < QUIET_MS && this.#table?.isExpected === true) this.#untold = true;
     else this.#ring(at);
   }
 
@@ -494,7 +496,16 @@ export class TaskRunner {
     for (const node of wire.nodes) {
       if (node.kind === 'error' && node.stack !== undefined) node.stack = withoutOwnFrames(node.stack);
     }
-    this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
+    try {
+      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
+    } catch {
+      // Something in it can be cloned, but not be sent by this port.
+      wire.nodes = wire.nodes.map((node) => {
+        if (node.kind !== 'value' || findUnclonable(node.value, [], this.#port.clone) === undefined) return node;
+        return { kind: 'value', value: `[${describe(node.value)}]` };
+      });
+      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
+    }
   }
 
   /** Lets go of what belonged to a task that has ended. */

@@ -1,6 +1,7 @@
 import type * as V8 from 'node:v8';
 import { MOST_PACKED } from '../wire/claim-table.js';
 import type { NamedHandler } from '../wire/handlers.js';
+import { isPlain } from './plain.js';
 import { streamHandlers } from './stream-bridge.js';
 
 /** Values that only Node has. */
@@ -21,6 +22,7 @@ export function pack(value: unknown): Uint8Array | undefined {
   // Not v8.serialize: it makes Buffers of other views of bytes.
   const serializer = new Serializer();
   try {
+    if (!isPlain(value, MOST_PACKED)) return undefined;
     serializer.writeHeader();
     serializer.writeValue(value);
   } catch {

@@ -3,6 +3,7 @@ import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web
 import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { UNREADABLE } from '../wire/guarded-endpoint.js';
+import { isPlain as isWhole } from './plain.js';
 import { streamHandler, type WireStream } from './stream-bridge.js';
 
 /**
@@ -109,6 +110,8 @@ export class IpcMultiplexer {
   receive(frame: unknown, handle: Handle | undefined): void {
     if (!Array.isArray(frame)) return;
     const [port, bytes, hasPlaceholders] = frame as Frame;
+    // A task's own process.send: none of ours.
+    if (!(bytes instanceof Uint8Array) || bytes[0] !== 0xff) return;
     const listener = this.#ports.get(port);
     if (listener === undefined) return;
     let data: unknown;
@@ -209,6 +212,7 @@ export class IpcMultiplexer {
 
 /** What is sent by the channel. @throws what serialization throws */
 export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): Frame {
+  if (!isWhole(data)) throw new DOMException('Something in it cannot be sent to another process', 'DataCloneError');
   const serializer = new Serializer();
   serializer.writeHeader();
   serializer.writeValue(data);
@@ -230,15 +234,19 @@ function substitute(message: unknown, replace: (value: unknown) => unknown): unk
     if (replacement !== undefined) return replacement;
     if (copies.has(value)) return copies.get(value);
     if (Array.isArray(value)) {
-      const copy: unknown[] = [];
+      // By its keys, because it may be sparse.
+      const copy: unknown[] = new Array(value.length);
       copies.set(value, copy);
-      for (const item of value) copy.push(visit(item));
+      for (const key of Object.keys(value)) copy[key as never] = visit(value[key as never]);
       return copy;
     }
     if (!isPlain(value)) return value;
     const copy: Record<string, unknown> = {};
     copies.set(value, copy);
-    for (const [key, item] of Object.entries(value)) copy[key] = visit(item);
+    for (const [key, item] of Object.entries(value)) {
+      // Defined and not assigned: '__proto__' is a key like another.
+      Object.defineProperty(copy, key, { value: visit(item), enumerable: true, configurable: true, writable: true });
+    }
     return copy;
   };
   return visit(message);

@@ -33,7 +33,12 @@ if (process.env[WORKER_MARK] !== undefined) {
 }
 
 function tellHost(port: number, data: unknown): void {
-  if (process.connected) process.send?.(toFrame(port, data, false), undefined, {}, () => undefined);
+  if (!process.connected) return;
+  try {
+    process.send?.(toFrame(port, data, false), undefined, {}, () => undefined);
+  } catch {
+    // An error with something in it that cannot be sent: the end of this process tells of it.
+  }
 }
 
 /**

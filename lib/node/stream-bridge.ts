@@ -124,8 +124,12 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   });
   // The worker has died: nobody will read or write this stream any more.
   port.on('close', () => {
+    if (over) return;
     over = true;
-    if (!stream.destroyed) stream.destroy();
+    if (stream.destroyed) return;
+    // One whose worker had said all that it had to say may still have to be read by its peer.
+    if (stream instanceof Socket && stream.writableEnded) closeSoftly(stream);
+    else stream.destroy();
   });
   // The stream itself keeps the process alive, or does not.
   port.unref();

@@ -328,7 +328,9 @@ export class WorkerRunner {
 
   /** The pool will name this callable no more. */
   forget(callable: Callable): void {
-    if (this.state !== 'ended') this.#outbox.forget(callable);
+    // It would overtake the tasks that wait there.
+    if (this.state !== 'ended' && !this.#slots.some((task) => task?.callable === callable))
+      this.#outbox.forget(callable);
   }
 
   /** Takes no more tasks. */
@@ -435,6 +437,8 @@ export class WorkerRunner {
       case FAILURE: {
         const task = this.#slots[message[1] as number];
         if (task === undefined || task.number !== message[2]) return;
+        // What ended before it lies in the ring.
+        if (this.#table !== undefined && this.#table.readable > 0) this.#readRing();
         this.#endOne(task, message);
         break;
       }
@@ -538,12 +542,14 @@ export class WorkerRunner {
   }
 
   #lookLater(): void {
+    this.#table?.promiseLook();
     if (this.#looking) return;
     this.#looking = true;
     unref(
       setTimeout(() => {
         this.#looking = false;
-        if (this.#table !== undefined && this.#table.readable > 0) this.#readRing();
+        this.#table?.lowerBell();
+        if ((this.#table?.readable ?? 0) > 0) this.#readRing();
       }, LOOK_AFTER_MS),
     );
   }

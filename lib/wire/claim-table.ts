@@ -29,6 +29,10 @@ const HEAD = 2;
 const BELL = 3;
 /** How far the host has read the packed bytes. */
 const PACKED_TAIL = 4;
+// The bell: no look of the host is due; one is under way to the host; the host looks by itself in a moment.
+const SILENT = 0;
+const RUNG = 1;
+const AWAITED = 2;
 const CLAIMS = HEADER_BYTES / 4;
 const RING = HEADER_BYTES + SLOTS * 4;
 const ENTRY_BYTES = 32;
@@ -114,7 +118,12 @@ export class HostTable extends Table {
 
   /** To be called before `readable`, so that what comes after rings again. */
   lowerBell(): void {
-    Atomics.store(this.ints, BELL, 0);
+    Atomics.store(this.ints, BELL, SILENT);
+  }
+
+  /** The host will look by itself: until it lowers the bell for that, the guest need not ring. */
+  promiseLook(): void {
+    Atomics.compareExchange(this.ints, BELL, SILENT, AWAITED);
   }
 
   /** How many results lie in the ring. */
@@ -198,7 +207,12 @@ export class GuestTable extends Table {
 
   /** @returns true when the host has to be told to look: no bell is under way */
   ring(): boolean {
-    return Atomics.exchange(this.ints, BELL, 1) === 0;
+    return Atomics.exchange(this.ints, BELL, RUNG) !== RUNG;
+  }
+
+  /** To be asked after a result was written. @returns true when the host is going to look at it anyway */
+  get isExpected(): boolean {
+    return Atomics.load(this.ints, BELL) !== SILENT;
   }
 
   /** Where the next entry lies. */

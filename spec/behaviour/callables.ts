@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { type Executor, task, tasksFrom, WorkerDiedError } from 'concurrent-futures';
 import { mapFromHere, submitFromHere } from '../fixtures/elsewhere.js';
 import byDefault, * as here from '../fixtures/tasks.js';
-import { touch } from '../support/gate.js';
+import { passGate, touch } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { instance, rejectionAs, rejectionOf, settled, thrownBy } from '../support/watchdog.js';
 
@@ -486,6 +486,21 @@ export function describeCallables(name: string, makeExecutor: MakeExecutor, capa
       it('tasksFrom() throws a TypeError for what is no absolute URL', () => {
         thrownBy(() => tasksFrom('./tasks.js'), TypeError);
         thrownBy(() => tasksFrom(5 as unknown as string), TypeError);
+      });
+
+      it('a function that is forgotten while its task waits in a worker is called all the same', async function () {
+        this.timeout(40_000);
+        const pool = bench.pool({ maxWorkers: 1 });
+        const make = (i: number) => (0, eval)(`() => ${String(i)}`) as () => number;
+        await settled(pool.submit(make(-1)));
+        const gate = bench.gate();
+        const blocked = pool.submit(passGate, gate.token, 5);
+        await gate.arrived();
+        // More than an executor remembers.
+        const futures = Array.from({ length: 1200 }, (_, i) => pool.submit(make(i)));
+        gate.open();
+        expect(await settled(blocked)).to.equal(5);
+        expect(await settled(Promise.all(futures))).to.deep.equal(futures.map((_, i) => i));
       });
 
       it('a reference called directly throws a TypeError that says what it is for', () => {

@@ -162,6 +162,21 @@ export function describeConditions(name: string, makeExecutor: MakeExecutor, cap
     });
 
     describe('retries', () => {
+      it('timeout: a task that ended in time has not timed out, although this thread was held up meanwhile', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        await settled(pool.submit(add, 1, 2));
+        const busy = (ms: number) => {
+          const end = performance.now() + ms;
+          while (performance.now() < end);
+          return 'in time';
+        };
+        const future = pool.with({ timeout: 400 }).submit(busy, 100);
+        await eventually(() => future.running(), 'the beginning');
+        await turns();
+        busy(600);
+        expect(await settled(future)).to.equal('in time');
+      });
+
       it('retries: a task whose worker died is tried again, with the number of the attempt', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const tally = bench.tally();

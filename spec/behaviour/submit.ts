@@ -304,6 +304,28 @@ export function describeSubmit(name: string, makeExecutor: MakeExecutor, capabil
       expect(code).to.equal(0);
     });
 
+    it('when a future fails, those whose tasks ended before it are done, in one worker', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const give = (i: number): unknown => {
+        if (i % 5 === 3) return 'x'.repeat(5000);
+        if (i % 5 === 4) throw new Error(String(i));
+        return i % 5 === 2 ? { i } : i;
+      };
+      await settled(Promise.allSettled(Array.from({ length: 100 }, (_, i) => pool.submit(give, i))));
+      for (let round = 0; round < 20; round++) {
+        const late: number[] = [];
+        const futures = Array.from({ length: 50 }, (_, i) => pool.submit(give, i));
+        for (const [i, future] of futures.entries()) {
+          if (i % 5 !== 4) continue;
+          future.addDoneCallback(() => {
+            for (let before = 0; before < i; before++) if (futures[before]?.done() !== true) late.push(before);
+          });
+        }
+        await settled(Promise.allSettled(futures));
+        expect(late).to.deep.equal([]);
+      }
+    });
+
     it('two executors at once do not disturb each other', async () => {
       const one = bench.pool({ maxWorkers: 1 });
       const two = bench.pool({ maxWorkers: 1 });

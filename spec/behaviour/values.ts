@@ -306,6 +306,8 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
           expect(returned.message).to.match(/^The result of .* cannot be cloned: .*a\[0\].*Blob/);
           return;
         }
+        const nested = await settled(pool.submit(() => ({ a: [new Blob(['apple'])] })));
+        expect(instance(nested.a[0], Blob).size).to.equal(5);
         const blob = await settled(
           pool.submit(
             async (given: Blob) => new Blob([await given.text(), '!'], { type: given.type }),

@@ -3,6 +3,7 @@ import { proxy } from 'concurrent-futures';
 import { OutOfCheeseError, runOutOfCheese } from '../fixtures/tasks.js';
 import { catchFrom, CheeseException, learnValues, MouseError, throwCheeseException } from '../fixtures/values.js';
 import { runScript } from '../support/child.js';
+import { passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
 
@@ -321,6 +322,24 @@ export function describeWholeErrors(name: string, makeExecutor: MakeExecutor, ca
         .to.include('The task losing')
         .and.include('RangeError: lost for ever')
         .and.include('submitLosing');
+    });
+
+    it('an error arrives with all that can be sent, whatever else it has, and harms no other task', async () => {
+      const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+      const gate = bench.gate();
+      const beside = pool.submit(passGateAsync, gate.token, 5);
+      await gate.arrived();
+      const failing = pool.submit(() => {
+        throw Object.assign(new RangeError('mine'), {
+          code: 'E_MINE',
+          shared: new SharedArrayBuffer(1),
+          blob: new Blob(['apple']),
+        });
+      });
+      const error = await rejectionAs(failing, RangeError);
+      expect(error).to.include({ message: 'mine', code: 'E_MINE' });
+      gate.open();
+      expect(await settled(beside)).to.equal(5);
     });
 
     it('the stack has the frames of the worker, a line that parts them, and those of the caller, once', async () => {

@@ -277,6 +277,22 @@ describe('claim table', () => {
     expect([guest.ring(), guest.ring()]).to.deep.equal([true, false]);
   });
 
+  it('GuestTable.isExpected tells whether the host is going to look: after a bell, and when it has promised to', () => {
+    const host = new HostTable();
+    const guest = new GuestTable(host.memory);
+    const seen = [guest.isExpected];
+    guest.ring();
+    seen.push(guest.isExpected);
+    host.lowerBell();
+    seen.push(guest.isExpected);
+    host.promiseLook();
+    seen.push(guest.isExpected);
+    expect(seen).to.deep.equal([false, true, false, true]);
+    expect([guest.ring(), guest.ring()], 'a bell before the promised look').to.deep.equal([true, false]);
+    host.promiseLook();
+    expect(guest.ring(), 'one is under way').to.equal(false);
+  });
+
   it('GuestTable.writePacked hands over bytes as long as there is room for them', () => {
     const host = new HostTable();
     const guest = new GuestTable(host.memory);

@@ -618,6 +618,12 @@ describe('Future', () => {
       });
     }
 
+    it('Future.withResolvers: a future cannot be its own result', async () => {
+      const { future, setResult } = Future.withResolvers<unknown>();
+      setResult(future);
+      expect(await rejection(future)).to.be.instanceOf(TypeError);
+    });
+
     it('Future.withResolvers: setRunningOrNotifyCancel returns true for a pending future, which is running then', () => {
       const { future, setRunningOrNotifyCancel } = pending();
       expect(setRunningOrNotifyCancel()).to.equal(true);
