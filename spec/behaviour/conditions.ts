@@ -170,10 +170,10 @@ export function describeConditions(name: string, makeExecutor: MakeExecutor, cap
           while (performance.now() < end);
           return 'in time';
         };
-        const future = pool.with({ timeout: 400 }).submit(busy, 100);
+        const future = pool.with({ timeout: 1000 }).submit(busy, 50);
         await eventually(() => future.running(), 'the beginning');
         await turns();
-        busy(600);
+        busy(1300);
         expect(await settled(future)).to.equal('in time');
       });
 
