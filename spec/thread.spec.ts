@@ -1,49 +1,11 @@
 import { expect } from 'chai';
 import { ThreadPoolExecutor, WorkerDiedError } from 'concurrent-futures';
-import { describeCallables } from './behaviour/callables.js';
-import { describeCancellation } from './behaviour/cancellation.js';
-import { describeConditions } from './behaviour/conditions.js';
-import { describeCrashGrid } from './behaviour/crash-grid.js';
-import { describeDeadlock } from './behaviour/deadlock.js';
-import { describeErrors } from './behaviour/errors.js';
-import { describeInitializer } from './behaviour/initializer.js';
-import { describeMap } from './behaviour/map.js';
-import { describeShutdown } from './behaviour/shutdown.js';
-import { describeContext } from './behaviour/context.js';
-import { describeCurrentTask } from './behaviour/current-task.js';
-import { describeRemoteObjects } from './behaviour/remote-objects.js';
-import { describeStreams } from './behaviour/streams.js';
-import { describeStopping } from './behaviour/stopping.js';
-import { describeSubmit } from './behaviour/submit.js';
-import { describeValues } from './behaviour/values.js';
-import { describeWholeErrors } from './behaviour/whole-errors.js';
-import { describeWorkers } from './behaviour/workers.js';
+import { describeBehaviour } from './behaviour/index.js';
 import { add, whoAmI } from './fixtures/tasks.js';
 import { capabilities, makeExecutor } from './support/thread-pool.js';
 import { rejectionAs, settled, thrownBy } from './support/watchdog.js';
 
-for (const describeBehaviour of [
-  describeSubmit,
-  describeMap,
-  describeCallables,
-  describeErrors,
-  describeWholeErrors,
-  describeValues,
-  describeStreams,
-  describeRemoteObjects,
-  describeCurrentTask,
-  describeContext,
-  describeCancellation,
-  describeConditions,
-  describeInitializer,
-  describeWorkers,
-  describeShutdown,
-  describeDeadlock,
-  describeCrashGrid,
-  describeStopping,
-]) {
-  describeBehaviour('ThreadPoolExecutor', makeExecutor, capabilities);
-}
+describeBehaviour('ThreadPoolExecutor', makeExecutor, capabilities);
 
 describe('ThreadPoolExecutor: threads', () => {
   let pool: ThreadPoolExecutor | undefined;

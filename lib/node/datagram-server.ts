@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import type { Executor } from '../executor.js';
 import { checkCount, checkFunction, readOptions } from '../options.js';
 import { checkTimeout } from '../timeouts.js';
-import { checkPort, pin, type PooledServer, type ServerStats, slotsOf } from './socket-server.js';
-import { Slots } from './slots.js';
+import { checkPort, pin, type PooledServer, slotsOf } from './socket-server.js';
+import { type ServerStats, Slots } from './slots.js';
 
 /** Handles one datagram, in a worker; what it returns, if anything, is sent back to where the datagram came from. */
 export type DatagramHandler = (message: Uint8Array, from: RemoteInfo) => unknown;

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
-import { type Counts, Slots } from './slots.js';
+import { type ServerStats, Slots } from './slots.js';
 
 /** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
 export interface OwnAddress {
@@ -35,8 +35,8 @@ export async function serve(
   app: string,
   settings: Settings,
   drain: AbortSignal,
-  report: (counts: Counts, address: AddressInfo) => void,
-): Promise<Counts> {
+  report: (counts: ServerStats, address: AddressInfo) => void,
+): Promise<ServerStats> {
   // The parent decides when this process ends; signals of a terminal or a process group are for it.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   const listener = await listenerOf(app);
@@ -79,10 +79,15 @@ export async function serve(
 class RequestGate {
   readonly #slots: Slots<[IncomingMessage, ServerResponse]>;
   readonly #drain: AbortSignal;
-  readonly #report: (counts: Counts) => unknown;
+  readonly #report: (counts: ServerStats) => unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(listener: RequestListener, settings: Settings, drain: AbortSignal, report: (counts: Counts) => unknown) {
+  constructor(
+    listener: RequestListener,
+    settings: Settings,
+    drain: AbortSignal,
+    report: (counts: ServerStats) => unknown,
+  ) {
     this.#drain = drain;
     this.#report = report;
     this.#slots = new Slots(
@@ -112,7 +117,7 @@ class RequestGate {
     this.#reportSoon();
   }
 
-  counts(): Counts {
+  counts(): ServerStats {
     return this.#slots.counts();
   }
 

@@ -11,8 +11,8 @@ import { checkTimeout } from '../timeouts.js';
 import { parallelism } from './host.js';
 import type * as HttpGuest from './http-guest.js';
 import { ListenHandle, type ProcessOptions } from './process-host.js';
-import type { Counts } from './slots.js';
-import { checkPort, type PooledServer, type ServerStats } from './socket-server.js';
+import type { ServerStats } from './slots.js';
+import { checkPort, type PooledServer } from './socket-server.js';
 
 /** Options of {@link serveHttp}. */
 export interface HttpServerOptions {
@@ -97,9 +97,9 @@ const guest = tasksFrom<typeof HttpGuest>(new URL('./http-guest.js', import.meta
 interface Member {
   /** A pool of its own: the deaths of others are no reason not to start another. */
   executor: ProcessPoolExecutor;
-  future: Future<Counts>;
+  future: Future<ServerStats>;
   drain: AbortController;
-  counts: Counts;
+  counts: ServerStats;
   listening: Promise<void>;
   /** It was told to end. */
   leaving: boolean;
@@ -116,7 +116,7 @@ class HttpServer implements PooledHttpServer {
   readonly #onWorkerError: ((error: unknown) => void) | undefined;
   readonly #members = new Set<Member>();
   /** What processes that are gone had counted. */
-  readonly #past: Counts = noCounts();
+  readonly #past: ServerStats = noCounts();
   #handle: { close(): void } | undefined;
   #bound: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
@@ -164,7 +164,7 @@ class HttpServer implements PooledHttpServer {
   stats(): ServerStats {
     const sum = { ...this.#past, active: 0, waiting: 0 };
     for (const { counts } of this.#members) {
-      for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += counts[key];
+      for (const key of Object.keys(sum) as (keyof ServerStats)[]) sum[key] += counts[key];
     }
     return sum;
   }
@@ -249,7 +249,7 @@ class HttpServer implements PooledHttpServer {
     });
     const member: Member = {
       executor,
-      future: undefined as unknown as Future<Counts>,
+      future: undefined as unknown as Future<ServerStats>,
       drain,
       counts: noCounts(),
       listening: new Promise((resolve) => {
@@ -258,7 +258,7 @@ class HttpServer implements PooledHttpServer {
       leaving: false,
     };
     let listens = false;
-    const report = (counts: Counts, address: AddressInfo) => {
+    const report = (counts: ServerStats, address: AddressInfo) => {
       listens = true;
       this.#bound ??= address;
       this.#backoff = FIRST_BACKOFF_MS;
@@ -365,7 +365,7 @@ function checkReusePort(given: unknown): boolean {
   return true;
 }
 
-function noCounts(): Counts {
+function noCounts(): ServerStats {
   return { accepted: 0, active: 0, waiting: 0, refused: 0, completed: 0, failed: 0 };
 }
 

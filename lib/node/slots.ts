@@ -1,10 +1,16 @@
-/** What has come to a server, and what became of it. */
-export interface Counts {
+/** What a pooled server has done and is doing. */
+export interface ServerStats {
+  /** Connections, datagrams or requests that have come. */
   accepted: number;
+  /** Those served now. */
   active: number;
+  /** Those that wait for a place. */
   waiting: number;
+  /** Those that were sent away because too many waited. */
   refused: number;
+  /** Those served well. */
   completed: number;
+  /** Those whose handler failed. */
   failed: number;
 }
 
@@ -37,7 +43,7 @@ export class Slots<T> {
     this.#begin = begin;
   }
 
-  counts(): Counts {
+  counts(): ServerStats {
     return {
       accepted: this.#accepted,
       active: this.#taken,

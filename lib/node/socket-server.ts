@@ -5,23 +5,7 @@ import { PinnedCallable } from '../pool/callables.js';
 import { WorkerPoolExecutor } from '../pool/worker-pool.js';
 import { checkTimeout } from '../timeouts.js';
 import { endServed, ServedSocket } from './served-socket.js';
-import { Slots } from './slots.js';
-
-/** What a pooled server has done and is doing. */
-export interface ServerStats {
-  /** Connections, datagrams or requests that have come. */
-  accepted: number;
-  /** Those served now. */
-  active: number;
-  /** Those that wait for a place. */
-  waiting: number;
-  /** Those that were sent away because too many waited. */
-  refused: number;
-  /** Those served well. */
-  completed: number;
-  /** Those whose handler failed. */
-  failed: number;
-}
+import { type ServerStats, Slots } from './slots.js';
 
 /** A server whose work is done by a pool. */
 export interface PooledServer extends AsyncDisposable {
