@@ -19,9 +19,12 @@ describe('examples: echo-server', function () {
   for (const kind of ['thread', 'process']) {
     it(`serves three clients from a pool of ${kind} workers, and each hears what it said`, () => {
       const part = output.split(/^Echo from /m).find((text) => text.startsWith(kind));
-      expect(part).to.match(
-        /^ {2}client 1 heard: Hello, Guido\n {2}client 2 heard: Hello, Alice\n {2}client 3 heard: Hello, Bob$/m,
-      );
+      // In order, though not side by side: a process of the pool may say that somebody hung up in between.
+      expect(part?.match(/^ {2}client \d heard: .*$/gm)).to.deep.equal([
+        '  client 1 heard: Hello, Guido',
+        '  client 2 heard: Hello, Alice',
+        '  client 3 heard: Hello, Bob',
+      ]);
       const ports = (pattern: RegExp) => [...part!.matchAll(pattern)].map((match) => match[1]).sort();
       const came = ports(/^ {2}\w+_\d: got connection from port (\d+)$/gm);
       expect(came).to.have.length(3);
