@@ -1,3 +1,4 @@
+import type { TextMemoryMaker } from '../wire/claim-table.js';
 import type { NamedHandler } from '../wire/handlers.js';
 
 /** Browsers have no values of their own beyond the common ones. */
@@ -10,3 +11,6 @@ export const pack: (value: unknown) => Uint8Array | undefined = () => undefined;
 export const unpack: (bytes: Uint8Array) => unknown = () => {
   throw new Error('Nothing is packed in browsers');
 };
+
+/** Browsers write no text to shared memory. */
+export const textMemory: TextMemoryMaker | undefined = undefined;

@@ -1,5 +1,5 @@
 import { endGuest, now } from '#guest';
-import { pack } from '#handlers';
+import { pack, textMemory } from '#handlers';
 import { decodeValue, discardValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
@@ -44,7 +44,7 @@ type Call = (...args: unknown[]) => unknown;
  */
 const QUIET_MS = 1;
 
-/** Results that are not even tried to pack after one that was too large. */
+/** Results that are not even tried to store after one that was too large. */
 const UNPACKED_AFTER_MISFIT = 32;
 
 /** What is out of the ordinary about a task. */
@@ -100,7 +100,7 @@ export class TaskRunner {
 
   constructor(port: GuestPort, config: ServeConfig, exposed: object) {
     this.#port = port;
-    this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory);
+    this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory, textMemory);
     this.#concurrency = config.concurrency;
     this.#exposed = exposed;
     this.#current = {
@@ -456,12 +456,9 @@ export class TaskRunner {
     let counted = false;
     try {
       const wire = tag >= 0 ? undefined : encodeValue(value);
-      if (table !== undefined && wire === undefined && !inOrder) {
-        const bytes = packFor(callable, value);
-        if (bytes !== undefined && table.writePacked(slot, bytes, began, ended)) {
-          this.#announce(ended);
-          return;
-        }
+      if (table !== undefined && wire === undefined && !inOrder && store(table, callable, slot, value, began, ended)) {
+        this.#announce(ended);
+        return;
       }
       // Before the message: the host must not find a worker busy whose result it has.
       counted = true;
@@ -545,14 +542,27 @@ export class TaskRunner {
   }
 }
 
-function packFor(callable: GuestCallable, value: unknown): Uint8Array | undefined {
+/** Puts a small result into the memory that the host shares. @returns false when it has to go by message */
+function store(
+  table: GuestTable,
+  callable: GuestCallable,
+  slot: number,
+  value: unknown,
+  began: number,
+  ended: number,
+): boolean {
   if (callable.misfits > 0) {
     callable.misfits--;
-    return undefined;
+    return false;
   }
-  const bytes = pack(value);
-  if (bytes === undefined) callable.misfits = UNPACKED_AFTER_MISFIT;
-  return bytes;
+  if (typeof value === 'string' || typeof value === 'bigint') {
+    if (table.writeText(slot, value, began, ended)) return true;
+  } else {
+    const bytes = pack(value);
+    if (bytes !== undefined) return table.writePacked(slot, bytes, began, ended);
+  }
+  callable.misfits = UNPACKED_AFTER_MISFIT;
+  return false;
 }
 
 /** Lets go of the arguments of a task that is not run: nobody has decoded them. */

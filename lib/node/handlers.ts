@@ -1,5 +1,5 @@
 import type * as V8 from 'node:v8';
-import { MOST_PACKED } from '../wire/claim-table.js';
+import { MOST_PACKED, type TextMemoryMaker } from '../wire/claim-table.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { isPlain } from './plain.js';
 import { streamHandlers } from './stream-bridge.js';
@@ -15,7 +15,7 @@ let v8: Partial<typeof V8> | undefined;
  * the help of a message.
  */
 export function pack(value: unknown): Uint8Array | undefined {
-  if (typeof value === 'string' ? value.length > MOST_PACKED : ArrayBuffer.isView(value)) return undefined;
+  if (ArrayBuffer.isView(value)) return undefined;
   v8 ??= process.getBuiltinModule('node:v8');
   const { Serializer } = v8;
   if (Serializer === undefined) return undefined;
@@ -40,3 +40,14 @@ export function unpack(bytes: Uint8Array): unknown {
   deserializer.readHeader();
   return deserializer.readValue();
 }
+
+/** Texts in a part of shared memory. */
+export const textMemory: TextMemoryMaker | undefined = (memory, offset, length) => {
+  const buffer = Buffer.from(memory, offset, length);
+  return {
+    write: (text, at, wide) => {
+      buffer.write(text, at, wide ? 'utf16le' : 'latin1');
+    },
+    read: (from, to, wide) => buffer.toString(wide ? 'utf16le' : 'latin1', from, to),
+  };
+};

@@ -1,4 +1,4 @@
-import { unpack } from '#handlers';
+import { textMemory, unpack } from '#handlers';
 import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { unref } from '../timeouts.js';
@@ -128,7 +128,7 @@ export class WorkerRunner {
     this.#events = events;
     this.#maxTasks = config.maxTasks;
     this.#nextNumber = config.nextNumber;
-    this.#table = config.backend.sharedMemory ? new HostTable() : undefined;
+    this.#table = config.backend.sharedMemory ? new HostTable(textMemory) : undefined;
     this.#connection = config.backend.start(name, {
       message: (data) => {
         this.#receive(data);

@@ -7,9 +7,9 @@
  * again at once: whoever still holds the old number finds that it does not match.
  *
  * Results. Small values are written to a ring with one entry a slot, which therefore never overflows: the host frees a slot
- * only after it has read its entry. Numbers, booleans, null and undefined lie in the entry itself; the bytes of others,
- * which the platform has packed, lie beside it in a store that is filled round and round, as long as there is room. An
- * entry counts once HEAD has passed it, so a guest that dies between the two has not finished the task. A finished result
+ * only after it has read its entry. Numbers, booleans, null and undefined lie in the entry itself; strings, BigInts and the
+ * bytes of others, which the platform has packed, lie beside it in a store that is filled round and round, as long as
+ * there is room. An entry counts once HEAD has passed it, so a guest that dies between the two has not finished the task. A finished result
  * is therefore visible to the host at once, whatever the guest does next.
  *
  * The bell tells the host to look. It is posted only when none is under way: the host lowers the bell before it reads
@@ -21,6 +21,9 @@ export const SLOTS = 2048;
 
 /** Most bytes of one packed result: longer ones gain little over a message of their own. */
 export const MOST_PACKED = 1024;
+
+/** Most bytes of one string or BigInt in the store. */
+export const MOST_TEXT = 4096;
 
 const HEADER_BYTES = 64;
 const BEGUN_COUNT = 0;
@@ -45,6 +48,14 @@ const TOTAL_BYTES = STORE + STORE_BYTES;
 const TAG_NUMBER = 0;
 const PLAIN_VALUES: readonly unknown[] = [0, undefined, null, true, false];
 const TAG_PACKED = 5;
+/** A string of characters up to U+00FF: a byte each. */
+const TAG_TEXT = 6;
+/** Any other string: two bytes for each of its code units. */
+const TAG_WIDE = 7;
+/** Its hexadecimal digits, a byte each. */
+const TAG_BIGINT = 8;
+
+const ONE_BYTE_EACH = /^[\0-\xff]*$/;
 
 /** Tells whether a value fits into the ring. */
 export function tagOf(value: unknown): number {
@@ -70,17 +81,28 @@ export interface RingEntry {
   ended: number;
 }
 
+/** Reads and writes characters in shared memory, one or two bytes each; not every platform can. */
+export interface TextMemory {
+  write(text: string, at: number, wide: boolean): void;
+  read(from: number, to: number, wide: boolean): string;
+}
+
+/** Makes the one of a part of some memory. */
+export type TextMemoryMaker = (memory: SharedArrayBuffer, offset: number, length: number) => TextMemory;
+
 class Table {
   readonly memory: SharedArrayBuffer;
   protected readonly ints: Int32Array;
   protected readonly floats: Float64Array;
   protected readonly store: Uint8Array;
+  protected readonly texts: TextMemory | undefined;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: SharedArrayBuffer, textMemory?: TextMemoryMaker) {
     this.memory = memory;
     this.ints = new Int32Array(memory);
     this.floats = new Float64Array(memory, 0, STORE / 8);
     this.store = new Uint8Array(memory, STORE, STORE_BYTES);
+    this.texts = textMemory?.(memory, STORE, STORE_BYTES);
   }
 }
 
@@ -89,8 +111,8 @@ export class HostTable extends Table {
   #tail = 0;
   readonly entry: RingEntry = { slot: 0, value: undefined, packed: false, began: 0, ended: 0 };
 
-  constructor() {
-    super(new SharedArrayBuffer(TOTAL_BYTES));
+  constructor(textMemory?: TextMemoryMaker) {
+    super(new SharedArrayBuffer(TOTAL_BYTES), textMemory);
   }
 
   /** How many tasks the guest has begun, since its start. */
@@ -140,21 +162,28 @@ export class HostTable extends Table {
     const tag = ints[(at >> 2) + 1] as number;
     entry.packed = tag === TAG_PACKED;
     if (tag === TAG_NUMBER) entry.value = floats[(at >> 3) + 1];
-    else entry.value = tag === TAG_PACKED ? this.#readPacked(at) : PLAIN_VALUES[tag];
+    else entry.value = tag < TAG_PACKED ? PLAIN_VALUES[tag] : this.#readStored(tag, at);
     entry.began = floats[(at >> 3) + 2] as number;
     entry.ended = floats[(at >> 3) + 3] as number;
     return entry;
   }
 
-  /** A copy of the bytes of a packed result; their place is free after it. */
-  #readPacked(at: number): Uint8Array {
+  /** What lies in the store, as a copy: its place is free after it. */
+  #readStored(tag: number, at: number): unknown {
     const position = this.ints[(at >> 2) + 2] as number;
     const length = this.ints[(at >> 2) + 3] as number;
     const from = position & (STORE_BYTES - 1);
-    const bytes = this.store.slice(from, from + length);
+    const value =
+      tag === TAG_PACKED
+        ? this.store.slice(from, from + length)
+        : (this.texts as TextMemory).read(from, from + length, tag === TAG_WIDE);
     Atomics.store(this.ints, PACKED_TAIL, (position + length) | 0);
-    return bytes;
+    return tag === TAG_BIGINT ? bigIntOf(value as string) : value;
   }
+}
+
+function bigIntOf(digits: string): bigint {
+  return digits.startsWith('-') ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`);
 }
 
 /** The guest's side of the table. */
@@ -186,7 +215,31 @@ export class GuestTable extends Table {
 
   /** Hands over what the platform has packed. @returns false when there is no room for it */
   writePacked(slot: number, bytes: Uint8Array, began: number, ended: number): boolean {
-    const { length } = bytes;
+    const from = this.#reserve(bytes.length);
+    if (from < 0) return false;
+    this.store.set(bytes, from);
+    this.#publish(slot, TAG_PACKED, began, ended);
+    return true;
+  }
+
+  /** Hands over a string or a BigInt. @returns false when it is too long, or when there is no room for it */
+  writeText(slot: number, value: string | bigint, began: number, ended: number): boolean {
+    const { texts } = this;
+    if (texts === undefined) return false;
+    const isString = typeof value === 'string';
+    const text = isString ? value : value.toString(16);
+    if (text.length > MOST_TEXT) return false;
+    const wide = isString && !ONE_BYTE_EACH.test(text);
+    const length = wide ? text.length * 2 : text.length;
+    const from = length > MOST_TEXT ? -1 : this.#reserve(length);
+    if (from < 0) return false;
+    texts.write(text, from, wide);
+    this.#publish(slot, isString ? (wide ? TAG_WIDE : TAG_TEXT) : TAG_BIGINT, began, ended);
+    return true;
+  }
+
+  /** Notes in the next entry where so many bytes of the store are. @returns where, or -1 when there is no room */
+  #reserve(length: number): number {
     const { ints } = this;
     let position = this.#packed;
     let from = position & (STORE_BYTES - 1);
@@ -195,14 +248,12 @@ export class GuestTable extends Table {
       position = (position + STORE_BYTES - from) | 0;
       from = 0;
     }
-    if (((position + length - Atomics.load(ints, PACKED_TAIL)) | 0) > STORE_BYTES) return false;
-    this.store.set(bytes, from);
+    if (((position + length - Atomics.load(ints, PACKED_TAIL)) | 0) > STORE_BYTES) return -1;
     this.#packed = (position + length) | 0;
     const at = this.#entry >> 2;
     ints[at + 2] = position;
     ints[at + 3] = length;
-    this.#publish(slot, TAG_PACKED, began, ended);
-    return true;
+    return from;
   }
 
   /** @returns true when the host has to be told to look: no bell is under way */

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { GuestTable, HostTable, MOST_PACKED, SLOTS, tagOf } from '../../dist/wire/claim-table.js';
+import { textMemory } from '../../dist/node/handlers.js';
+import { GuestTable, HostTable, MOST_PACKED, MOST_TEXT, SLOTS, tagOf } from '../../dist/wire/claim-table.js';
 
 const HEADER_OF_COUNTS = 3;
 /** Where the header counts the packed bytes that were read. */
@@ -309,6 +310,52 @@ describe('claim table', () => {
     for (let i = 0; i < written; i++) expect(host.read().value).to.deep.equal(bytes(written + i));
     expect(host.readable).to.equal(0);
     expect(host.ended).to.equal(2 * written);
+  });
+
+  const texts: [string, string | bigint][] = [
+    ['an empty string', ''],
+    ['a string of one-byte characters', 'Grüße, \u0000 and ÿ'],
+    ['a string of two-byte characters', '日本語 and €'],
+    ['an emoji', '🧵'],
+    ['halves of surrogate pairs', 'a\ud83e and \uddf5'],
+    ['the longest string', 'x'.repeat(MOST_TEXT)],
+    ['the longest string of two-byte characters', '€'.repeat(MOST_TEXT / 2)],
+    ['a BigInt', 2n ** 64n],
+    ['a negative BigInt', -(10n ** 30n) + 1n],
+    ['no BigInt at all', 0n],
+    ['the longest BigInt', 2n ** BigInt(MOST_TEXT * 4) - 1n],
+  ];
+  for (const [what, value] of texts) {
+    it(`GuestTable.writeText hands over ${what}`, () => {
+      const host = new HostTable(textMemory);
+      const guest = new GuestTable(host.memory, textMemory);
+      // At an odd position and at an even one.
+      for (const before of ['', 'x']) {
+        guest.writeText(0, before, 0, 0);
+        host.read();
+        expect(guest.writeText(7, value, 1, 2)).to.equal(true);
+        expect({ ...host.read() }).to.deep.equal({ slot: 7, value, packed: false, began: 1, ended: 2 });
+      }
+    });
+  }
+
+  it('GuestTable.writeText refuses everything where the platform has no memory for texts', () => {
+    expect(new GuestTable(new HostTable().memory).writeText(0, 'x', 0, 0)).to.equal(false);
+  });
+
+  it('GuestTable.writeText refuses what is too long, and what there is no room for', () => {
+    const host = new HostTable(textMemory);
+    const guest = new GuestTable(host.memory, textMemory);
+    for (const value of ['x'.repeat(MOST_TEXT + 1), '€'.repeat(MOST_TEXT / 2 + 1), 2n ** BigInt(MOST_TEXT * 4)]) {
+      expect(guest.writeText(0, value, 0, 0)).to.equal(false);
+    }
+    const long = 'x'.repeat(MOST_TEXT);
+    while (guest.writeText(0, long, 0, 0));
+    expect(guest.writeText(0, 'x', 0, 0)).to.equal(false);
+    const { readable } = host;
+    for (let i = 0; i < readable; i++) expect(host.read().value).to.equal(long);
+    expect(guest.writeText(0, 'x', 0, 0)).to.equal(true);
+    expect(host.read().value).to.equal('x');
   });
 
   it('what was refused for want of room counts as nothing', () => {
