@@ -1,8 +1,10 @@
-// The zero of performance.now() may differ between threads; that of hrtime is the system's, for all threads and processes.
-const [seconds, nanoseconds] = process.hrtime();
-const OFFSET = seconds * 1e3 + nanoseconds / 1e6 - performance.now();
+const { hrtime } = process;
 
-/** ms on a clock that the host and its guests share. */
+/**
+ * ms on a clock that the host and its guests share: the system's own, whereas the zero of `performance.now()` may differ
+ * between threads. It also takes less time to ask, and none to load.
+ */
 export function now(): number {
-  return performance.now() + OFFSET;
+  const [seconds, nanoseconds] = hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
 }

@@ -10,17 +10,21 @@ import { useGuestPorts } from './stream-bridge.js';
 
 export { now } from './clock.js';
 
-// Threads start faster without what only processes need.
-const forked = parentPort === null && process.send !== undefined ? await import('./process-guest.js') : undefined;
-
-/** There in a process that was forked, once it serves. */
+/** The channel of a process that was forked for a pool: threads start faster without what only processes need. */
+let Channel: (new () => ParentChannel) | undefined;
+/** There once it serves. */
 let parentChannel: ParentChannel | undefined;
+
+/** Before anything serves, in a process that was forked for a pool. */
+export function useParentChannel(channel: new () => ParentChannel): void {
+  Channel = channel;
+}
 
 /** The channel that Comlink calls of the host arrive on. */
 export function endpoint(): Endpoint {
   if (parentPort !== null) return parentPort as unknown as Endpoint;
-  if (forked === undefined) throw new Error('expose() is for workers: this is the main thread');
-  parentChannel ??= new forked.ParentChannel();
+  if (Channel === undefined) throw new Error('expose() is for workers: this is the main thread');
+  parentChannel ??= new Channel();
   return parentChannel.endpoint;
 }
 

@@ -52,7 +52,7 @@ export function callerFile(): string | undefined {
 }
 
 const OWN_FILES = new URL('..', import.meta.url).href;
-const WORKER_MAIN = new URL('./worker-main.js', import.meta.url);
+const MAIN = new URL('./main.cjs', import.meta.url);
 
 /** Worker threads. */
 export function threadBackend(source: WorkerSource<unknown> | undefined, options: object | undefined): Backend {
@@ -68,7 +68,7 @@ function makeWorker(source: WorkerSource<unknown> | undefined, name: string, opt
     if (made instanceof Worker) return made;
     throw new TypeError("'worker' must give a Worker of node:worker_threads");
   }
-  return new Worker(source === undefined ? WORKER_MAIN : toFile(source), { name, ...options });
+  return new Worker(source === undefined ? MAIN : toFile(source), { name, ...options });
 }
 
 function toFile(source: string | URL): string | URL {

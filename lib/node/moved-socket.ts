@@ -1,7 +1,7 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TransferHandler } from '../comlink.js';
 import type { HandledValue } from '../pool/backend.js';
-import { belongToTask, readToTheEnd, ServedSocket } from './served-socket.js';
+import { belongToTask, isSocket, net, readToTheEnd, ServedSocket } from './served-socket.js';
 
 /**
  * Sockets that are moved to another thread, which Node can from 24.21 and 26.6 on: the thread gets the connection itself, and
@@ -16,7 +16,7 @@ interface WireSocket {
 export function encodeMoved(value: unknown): HandledValue | undefined {
   const served = value instanceof ServedSocket;
   const socket = served ? value.socket : value;
-  if (!(socket instanceof Socket) || !isFresh(socket) || !canMove()) return undefined;
+  if (!isSocket(socket) || !isFresh(socket) || !canMove()) return undefined;
   const wire: WireSocket = { socket, served };
   return { value: wire, handler: 'moved-socket', transfer: [socket] };
 }
@@ -24,7 +24,7 @@ export function encodeMoved(value: unknown): HandledValue | undefined {
 /** Whether nothing of the connection is on this side yet: a plain TCP socket, not one of TLS or of a pipe. */
 function isFresh(socket: Socket): boolean {
   return (
-    Object.getPrototypeOf(socket) === Socket.prototype &&
+    Object.getPrototypeOf(socket) === net().Socket.prototype &&
     socket.remoteFamily !== undefined &&
     socket.readable &&
     socket.writable &&
@@ -40,7 +40,7 @@ let able: boolean | undefined;
 
 /** Whether Node can move sockets. Where it can, it says that one without a connection is not in the state for it. */
 function canMove(): boolean {
-  able ??= whyNotMoved(new Socket()) === 'ERR_WORKER_HANDLE_NOT_TRANSFERABLE';
+  able ??= whyNotMoved(new (net().Socket)()) === 'ERR_WORKER_HANDLE_NOT_TRANSFERABLE';
   return able;
 }
 

@@ -1,9 +1,8 @@
-import { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
-import { belongToTask, readToTheEnd } from './served-socket.js';
+import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
   COMLINK,
   type Handle,
@@ -88,7 +87,7 @@ export class ParentChannel {
       },
       deserialize: openHandle,
       discard: ({ placeholder: { handle } }) => {
-        if (handle instanceof Socket) handle.destroy();
+        if (isSocket(handle)) handle.destroy();
       },
     };
     transferHandlers.set('handle', handles);
@@ -128,7 +127,7 @@ interface WireHandle {
 function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: WireHandle): unknown {
   if (handle === undefined) throw new Error('The socket was closed before it reached the process');
   // A server, or the bare handle of an address to listen on.
-  if (!(handle instanceof Socket)) return handle;
+  if (!isSocket(handle)) return handle;
   if (served === true) {
     readToTheEnd(handle);
     belongToTask(handle);

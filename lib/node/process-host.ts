@@ -17,7 +17,7 @@ import {
 } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
-const PROCESS_MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('./main.cjs', import.meta.url));
 
 /** ms that a process that has nothing to do is given to end by itself. */
 const GRACE_MS = 1000;
@@ -48,10 +48,10 @@ export class ListenHandle {
 
 /** Child processes, over Node's own channel with advanced serialization. */
 export function processBackend(source: string | URL | undefined, options: ProcessOptions | undefined): Backend {
-  const file = source === undefined ? PROCESS_MAIN : toPath(source);
+  const args = source === undefined ? [] : [toPath(source)];
   return {
     sharedMemory: false,
-    start: (_name, events) => new ProcessConnection(fork(file, [], toForkOptions(options ?? {})), events),
+    start: (_name, events) => new ProcessConnection(fork(MAIN, args, toForkOptions(options ?? {})), events),
   };
 }
 

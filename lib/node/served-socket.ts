@@ -1,5 +1,14 @@
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { atTaskEnd } from '../wire/scope.js';
+
+/** Loaded when first needed: threads start faster without it. */
+export const net = () => process.getBuiltinModule('node:net');
+
+/** Whether a value is a socket of TCP or of a pipe, that of TLS included. */
+export function isSocket(value: unknown): value is Socket {
+  return value instanceof Duplex && value instanceof net().Socket;
+}
 
 /** A socket that belongs to the task it is sent to: it is closed when the task has ended. */
 export class ServedSocket {

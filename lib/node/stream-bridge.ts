@@ -1,4 +1,4 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import {
   Duplex,
   type Readable,
@@ -14,7 +14,7 @@ import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { movedHandler } from './moved-socket.js';
 import type { BridgePort, PortMux } from './port-mux.js';
-import { belongToTask, closeSoftly, ServedSocket } from './served-socket.js';
+import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-socket.js';
 
 /**
  * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
@@ -73,7 +73,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   readable?.on('data', (chunk: unknown) => {
     underWay += sizeOf(chunk);
     if (underWay >= WINDOW) readable.pause();
-    const refused = postChunk(port, chunk, stream instanceof Socket);
+    const refused = postChunk(port, chunk, isSocket(stream));
     if (refused !== undefined) stream.destroy(refused);
   });
   // One that was accepted with pauseOnConnect waits to be told.
@@ -116,7 +116,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
         over = true;
         // What was written there counts as written: it still has to leave here.
         if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
-        else if (stream instanceof Socket) closeSoftly(stream);
+        else if (isSocket(stream)) closeSoftly(stream);
         else stream.destroy();
         port.close();
         break;
@@ -128,7 +128,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
     over = true;
     if (stream.destroyed) return;
     // One whose worker had said all that it had to say may still have to be read by its peer.
-    if (stream instanceof Socket && stream.writableEnded) closeSoftly(stream);
+    if (isSocket(stream) && stream.writableEnded) closeSoftly(stream);
     else stream.destroy();
   });
   // The stream itself keeps the process alive, or does not.
@@ -373,7 +373,7 @@ function shapeOf(stream: Readable | Writable | Duplex): Shape {
     encoding: (readable ? stream.readableEncoding : undefined) ?? undefined,
     address: undefined,
   };
-  if (stream instanceof Socket) {
+  if (isSocket(stream)) {
     const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
     shape.address = {
       remoteAddress,

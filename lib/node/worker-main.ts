@@ -1,4 +1,4 @@
-// The file that a worker thread runs when the executor's user gave no worker of their own.
+// What a worker thread runs when the executor's user gave no worker of their own.
 import { serveTasks } from '../guest/serve.js';
 
 serveTasks(Object.create(null) as object);
