@@ -1,14 +1,23 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, URL } from 'node:url';
 
 const path = (file) => fileURLToPath(new URL(file, import.meta.url));
 
+/** ms of CPU that a process and those it has started have used, where the system tells (Linux). */
+function cpuOf(pid) {
+  const [user, system] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13);
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+  // In ticks of 10 ms.
+  return children.map(cpuOf).reduce((a, b) => a + b, (Number(user) + Number(system)) * 10);
+}
+
 /**
  * Starts a server of ./servers in a process of its own; it prints its port, and ends when its input does.
- * @returns {Promise<{ port: number, pid: number, stop: () => Promise<void> }>}
+ * @returns {Promise<{ port: number, pid: number, cpu: () => number | undefined, stop: () => Promise<void> }>}
  */
 export async function launch(file, ...args) {
   const command = file.endsWith('.py') ? 'python3' : process.execPath;
@@ -22,6 +31,13 @@ export async function launch(file, ...args) {
   return {
     port: Number(line),
     pid: child.pid,
+    cpu() {
+      try {
+        return cpuOf(child.pid);
+      } catch {
+        return undefined;
+      }
+    },
     async stop() {
       child.stdin.end();
       const timer = setTimeout(() => child.kill('SIGKILL'), 5000);

@@ -81,7 +81,7 @@ const workloads = {
   },
   connect: {
     title: 'Echo, a connection for each message',
-    what: 'As before; 100 clients, and a new connection for each message.',
+    what: 'As before; 100 clients, and a new connection for each message. Clients and server share the cores: what the server spends for each connection, the clients lack.',
     contenders: [OWN_PROCESSES, THREADS, HANDED, PYTHON_ECHO],
     client: ({ port }, ms) => echoClients(port, 'connecting', ms),
     bars: [
@@ -117,7 +117,11 @@ async function compare({ title, what, needs, contenders, client, bars }) {
       const server = await launch(...each.args);
       try {
         if (WARM_UP > 0) await client(server, WARM_UP);
-        figures.push(await client(server, TURN));
+        const before = server.cpu();
+        const figure = await client(server, TURN);
+        // µs for each transaction, of all processes of the server.
+        const cpu = before === undefined ? undefined : ((server.cpu() - before) * 1000) / ((figure.rate * TURN) / 1000);
+        figures.push({ ...figure, cpu });
       } catch (error) {
         samples.delete(each);
         result.notes.push(`**${each.label} failed**: ${error.message}`);
@@ -134,9 +138,11 @@ async function compare({ title, what, needs, contenders, client, bars }) {
     found[id] = { rate, failed };
     const spread = ROUNDS > 1 ? ` (${formatNumber(rate.min)} to ${formatNumber(rate.max)})` : '';
     const longest = Math.max(...figures.map((each) => each.longest));
-    result.rows.push([label, formatNumber(rate.median) + spread, formatNumber(longest), failed.join(' + ')]);
+    const costs = figures.map((each) => each.cpu).filter((cpu) => cpu !== undefined);
+    const cpu = costs.length > 0 ? formatNumber(summary(costs).median) : '';
+    result.rows.push([label, formatNumber(rate.median) + spread, formatNumber(longest), cpu, failed.join(' + ')]);
   }
-  result.header = ['', 'transactions a second', 'longest, ms', 'failed'];
+  result.header = ['', 'transactions a second', 'longest, ms', 'CPU of the server, µs each', 'failed'];
   for (const bar of bars) {
     if (bar.ratio?.some((id) => !found[id]) || !found[contenders[0].id]) continue;
     const value = bar.ratio ? advantage(found[bar.ratio[0]].rate, found[bar.ratio[1]].rate, 'more') : bar.of(found);

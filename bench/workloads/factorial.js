@@ -9,7 +9,17 @@ const expected = factorial(N);
 export const workload = {
   title: 'BigInt factorial(500)',
   what: 'Tasks of some 50 µs each, all submitted at once: the time of all of them, and how near that is to the ideal, which is one worker doing all the work in a plain loop, divided by the number of workers.',
-  contenders: ['ours', 'ours-source', ...POOLS, 'comlink', 'raw', 'raw-batched', 'split-by-hand', 'ideal'],
+  contenders: [
+    'ours',
+    'ours-source',
+    ...POOLS,
+    'comlink',
+    'raw',
+    'raw-futures',
+    'raw-batched',
+    'split-by-hand',
+    'ideal',
+  ],
   metrics: { time: { label: 'time of all', unit: 'ms', better: 'less' } },
   rounds: { full: 5, quick: 3 },
   size: (quick) => ({ count: quick ? 1_000 : 10_000 }),

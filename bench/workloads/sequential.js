@@ -7,8 +7,9 @@ export const workload = {
   what: 'One task after the other, each awaited before the next: the time of one.',
   contenders: ['ours', 'ours-source', ...POOLS, 'comlink', 'raw'],
   metrics: { trip: { label: 'round trip', unit: 'µs', better: 'less' } },
-  rounds: { full: 15, quick: 5 },
-  size: (quick) => ({ count: quick ? 500 : 2_000 }),
+  // Many short turns: a machine may wake threads at two speeds, and keeps to one for a while.
+  rounds: { full: 51, quick: 9 },
+  size: () => ({ count: 300 }),
 
   async sample(pool, { count }) {
     const call = pool.caller('add');

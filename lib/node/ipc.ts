@@ -9,16 +9,19 @@ import { streamHandler, type WireStream } from './stream-bridge.js';
 /**
  * Ports over the one channel between a process and its child. Each frame names the port that it is for:
  *
- *     [port, data, hasPlaceholders?]
+ *     [MARK, port, data, hasPlaceholders]
  *
- * The data are bytes that this package writes and reads itself: what Node cannot read on its arrival it throws where nobody
- * can catch it, and it makes Buffers of other views of bytes.
+ * Data that are not simple are bytes that this package writes and reads itself: what Node cannot read on its arrival it
+ * throws where nobody can catch it, and it makes Buffers of other views of bytes.
  *
  * A message port cannot leave its process. One that is to be moved stays, and is bridged: what arrives at it goes over the
  * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks, signals and
  * streams work as between threads.
  */
-type Frame = [port: number, data: Uint8Array, hasPlaceholders?: true];
+type Frame = [mark: typeof MARK, port: number, data: unknown, hasPlaceholders: boolean];
+
+/** Tells a frame from what a task sends by its own process.send. */
+const MARK = 'concurrent-futures';
 
 /** The port of Comlink's calls. */
 export const COMLINK = 0;
@@ -99,27 +102,27 @@ export class IpcMultiplexer {
     for (const moved of transfer) {
       if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
     }
-    const hasPlaceholders = replacements.size > 0 || handle !== undefined;
-    const data = hasPlaceholders ? substitute(message, (value) => replacements.get(value)) : message;
-    this.#channel.send(toFrame(port, data, hasPlaceholders), handle, ignore);
+    const data = replacements.size > 0 ? substitute(message, (value) => replacements.get(value)) : message;
+    this.#channel.send(toFrame(port, data, replacements.size > 0 || handle !== undefined), handle, ignore);
     // Moved is moved, although a process can only be sent a copy.
     for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
   }
 
   /** Takes a frame of the other side. */
   receive(frame: unknown, handle: Handle | undefined): void {
-    if (!Array.isArray(frame)) return;
-    const [port, bytes, hasPlaceholders] = frame as Frame;
-    // A task's own process.send: none of ours.
-    if (!(bytes instanceof Uint8Array) || bytes[0] !== 0xff) return;
+    // A task's own process.send is none of ours.
+    if (!Array.isArray(frame) || frame[0] !== MARK) return;
+    const [, port, sent, hasPlaceholders] = frame as Frame;
     const listener = this.#ports.get(port);
     if (listener === undefined) return;
-    let data: unknown;
+    let data = sent;
     try {
-      const deserializer = new Deserializer(bytes);
-      deserializer.readHeader();
-      data = deserializer.readValue();
-      if (hasPlaceholders === true) data = substitute(data, (value) => this.#revive(value, handle));
+      if (sent instanceof Uint8Array) {
+        const deserializer = new Deserializer(sent);
+        deserializer.readHeader();
+        data = deserializer.readValue();
+      }
+      if (hasPlaceholders) data = reviveIn(data, (value) => this.#revive(value, handle));
     } catch (error) {
       listener.unreadable(error);
       return;
@@ -151,8 +154,7 @@ export class IpcMultiplexer {
     return { 'concurrent-futures:stream': kind, wire: { ...wire, port } };
   }
 
-  #revive(value: unknown, handle: Handle | undefined): unknown {
-    if (typeof value !== 'object' || value === null) return undefined;
+  #revive(value: object, handle: Handle | undefined): unknown {
     if (Object.hasOwn(value, 'concurrent-futures:port')) {
       const { port1, port2 } = new MessageChannel();
       this.#bridge(port1, (value as { 'concurrent-futures:port': number })['concurrent-futures:port']);
@@ -212,12 +214,34 @@ export class IpcMultiplexer {
 
 /** What is sent by the channel. @throws what serialization throws */
 export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): Frame {
+  if (isSimple(data)) return [MARK, port, data, hasPlaceholders];
   if (!isWhole(data)) throw new DOMException('Something in it cannot be sent to another process', 'DataCloneError');
   const serializer = new Serializer();
   serializer.writeHeader();
   serializer.writeValue(data);
-  const bytes = serializer.releaseBuffer();
-  return hasPlaceholders ? [port, bytes, true] : [port, bytes];
+  return [MARK, port, serializer.releaseBuffer(), hasPlaceholders];
+}
+
+/** Parts that are looked at to find out whether data are simple: beyond that, bytes cost less. */
+const MOST_PARTS = 64;
+
+/** Whether data are few plain objects and arrays, of primitive values: those Node reads as they were written. */
+function isSimple(data: unknown): boolean {
+  let left = MOST_PARTS;
+  const visit = (value: unknown): boolean => {
+    if (typeof value !== 'object' || value === null) return typeof value !== 'symbol' && typeof value !== 'function';
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== Array.prototype) return false;
+    for (const key of Object.keys(value)) {
+      const property = Object.getOwnPropertyDescriptor(value, key);
+      // What is computed might be something else when it is asked for again.
+      if (--left < 0 || property?.get !== undefined || !visit(property?.value)) return false;
+    }
+    return true;
+  };
+  if (!Array.isArray(data)) return visit(data);
+  // Batches of tasks are long, and flat.
+  return data.every(visit);
 }
 
 /** Throws for what cannot be sent by the channel. */
@@ -250,6 +274,25 @@ function substitute(message: unknown, replace: (value: unknown) => unknown): unk
     return copy;
   };
   return visit(message);
+}
+
+/** Puts what placeholders stand for in their places, in data that nobody else has. */
+function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
+  const seen = new Map<object, unknown>();
+  const visit = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) return value;
+    if (seen.has(value)) return seen.get(value);
+    const revived = revive(value);
+    seen.set(value, revived ?? value);
+    if (revived !== undefined || (!Array.isArray(value) && !isPlain(value))) return revived ?? value;
+    const parts = value as Record<string, unknown>;
+    for (const key of Object.keys(parts)) {
+      const part = parts[key];
+      if (typeof part === 'object' && part !== null) parts[key] = visit(part);
+    }
+    return value;
+  };
+  return visit(data);
 }
 
 /** The message ports in a message that came by a bridged port. */
