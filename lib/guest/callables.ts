@@ -9,6 +9,8 @@ export class GuestCallable {
   readonly definition: Definition;
   /** The function, once it is there. */
   call: AnyFunction | undefined;
+  /** ms that its last call held the thread; the first one may hold it for long. */
+  held = Infinity;
   /** How many of the next results are too large to be packed, as far as can be guessed. */
   misfits = 0;
   readonly #exposed: object;

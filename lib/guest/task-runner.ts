@@ -44,6 +44,15 @@ type Call = (...args: unknown[]) => unknown;
  */
 const QUIET_MS = 1;
 
+/**
+ * A task that may hold the thread for so many ms is not begun before the host has seen the results that are there, or has
+ * had a moment for it. With as many busy threads as cores, the system lets the host's thread run only when one of them
+ * rests, or after some milliseconds: meanwhile the host would neither see results nor send tasks to others.
+ */
+const LONG_MS = 5;
+/** ms of that moment: enough for the host, and little beside such a task. */
+const MOMENT_MS = 0.2;
+
 /** Results that are not even tried to store after one that was too large. */
 const UNPACKED_AFTER_MISFIT = 32;
 
@@ -198,6 +207,7 @@ export class TaskRunner {
         continue;
       }
       const callable = this.#callable as GuestCallable;
+      if (callable.held >= QUIET_MS) this.#showResults(callable.held);
       if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
       else
         this.#start(
@@ -226,6 +236,14 @@ export class TaskRunner {
     this.#rang = at;
     this.#untold = false;
     if (this.#table?.ring() === true) this.#port.postMessage(BELL);
+  }
+
+  /** Before a task that may hold the thread for so many ms: no result waits for it. */
+  #showResults(held: number): void {
+    if (this.#untold) this.#ring(this.#clock);
+    if (held < LONG_MS) return;
+    this.#table?.awaitLook(MOMENT_MS);
+    this.#clock = now();
   }
 
   /** Turns to the next group of tasks. @returns false when there is none */
@@ -375,8 +393,13 @@ export class TaskRunner {
       return;
     }
     setCurrent(undefined);
-    if (pending === undefined) this.#succeed(slot, number, began, result, callable);
-    else this.#await(pending, slot, number, began, callable);
+    if (pending === undefined) {
+      this.#succeed(slot, number, began, result, callable);
+      callable.held = this.#clock - began;
+    } else {
+      callable.held = (this.#clock = now()) - began;
+      this.#await(pending, slot, number, began, callable);
+    }
   }
 
   #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {

@@ -14,6 +14,8 @@ export class Callable {
   readonly definition: Definition;
   /** About how long its tasks run, in ms; undefined until one has ended. */
   estimate: number | undefined;
+  /** The pool remembers it no more: workers need not, once they have ended its tasks. */
+  forgotten = false;
   /** Where it was submitted last, as far as that was recorded. */
   site: SubmitSite | undefined;
 
@@ -79,7 +81,7 @@ export class CallableRegistry {
     }
     if (callable === this.#last && !isClass) return this.#lastCallable as Callable;
     const known = this.#byFunction.get(callable);
-    if (known !== undefined && suits(known, isClass)) {
+    if (known !== undefined && !known.forgotten && suits(known, isClass)) {
       if (!isClass) {
         this.#last = callable;
         this.#lastCallable = known;
@@ -120,6 +122,7 @@ export class CallableRegistry {
       if (this.#byText.size > MOST_SOURCES) {
         for (const [oldest, forgotten] of this.#byText) {
           this.#byText.delete(oldest);
+          forgotten.forgotten = true;
           this.#onForget(forgotten);
           break;
         }

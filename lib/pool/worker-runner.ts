@@ -326,9 +326,9 @@ export class WorkerRunner {
     return this.#pins > 0;
   }
 
-  /** The pool will name this callable no more. */
+  /** Has the worker forget a callable that the pool has forgotten, unless it has tasks that call it. */
   forget(callable: Callable): void {
-    // It would overtake the tasks that wait there.
+    // The message would overtake the tasks that wait there; the last of them asks again.
     if (this.state !== 'ended' && !this.#slots.some((task) => task?.callable === callable))
       this.#outbox.forget(callable);
   }
@@ -413,6 +413,7 @@ export class WorkerRunner {
     if (this.#loading.size > 0) this.#loading.delete(task);
     task.runner = undefined;
     this.#inFlight--;
+    if (task.callable.forgotten) this.forget(task.callable);
   }
 
   #noteIdle(): void {
@@ -517,7 +518,7 @@ export class WorkerRunner {
   #readRing(): void {
     const table = this.#table;
     if (table === undefined) return;
-    table.lowerBell();
+    const isHeld = table.lowerBell();
     const count = table.readable;
     const endings: Endings = { failed: false, tasks: [], values: [] };
     const unreadable: Endings = { failed: true, tasks: [], values: [] };
@@ -537,6 +538,12 @@ export class WorkerRunner {
     }
     this.#tell(endings);
     if (unreadable.tasks.length > 0) this.#tell(unreadable);
+    if (isHeld) {
+      // Not before those who waited for these results have had their turn: the guest's thread may want the same core.
+      queueMicrotask(() => {
+        table.release();
+      });
+    }
     // It rings seldom while it is busy: what it ends next it may not tell of before a slow task has ended.
     if (count > 0 && this.#inFlight > 0 && this.state !== 'ended') this.#lookLater();
   }
@@ -548,8 +555,9 @@ export class WorkerRunner {
     unref(
       setTimeout(() => {
         this.#looking = false;
-        this.#table?.lowerBell();
+        const isHeld = this.#table?.lowerBell() === true;
         if ((this.#table?.readable ?? 0) > 0) this.#readRing();
+        if (isHeld) this.#table?.release();
       }, LOOK_AFTER_MS),
     );
   }

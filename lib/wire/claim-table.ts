@@ -32,10 +32,12 @@ const HEAD = 2;
 const BELL = 3;
 /** How far the host has read the packed bytes. */
 const PACKED_TAIL = 4;
-// The bell: no look of the host is due; one is under way to the host; the host looks by itself in a moment.
+// The bell: no look of the host is due; a bell is under way to the host; the host looks by itself in a moment; a bell is
+// under way, and the guest holds its thread until the host has looked.
 const SILENT = 0;
 const RUNG = 1;
 const AWAITED = 2;
+const HELD = 3;
 const CLAIMS = HEADER_BYTES / 4;
 const RING = HEADER_BYTES + SLOTS * 4;
 const ENTRY_BYTES = 32;
@@ -138,9 +140,18 @@ export class HostTable extends Table {
     return Atomics.load(this.ints, CLAIMS + slot) === -number;
   }
 
-  /** To be called before `readable`, so that what comes after rings again. */
-  lowerBell(): void {
-    Atomics.store(this.ints, BELL, SILENT);
+  /**
+   * To be called before `readable`, so that what comes after rings again.
+   *
+   * @returns true when the guest holds its thread: then `release` is to be called when all has been seen to
+   */
+  lowerBell(): boolean {
+    return Atomics.exchange(this.ints, BELL, SILENT) === HELD;
+  }
+
+  /** Lets a guest go on that holds its thread. */
+  release(): void {
+    Atomics.notify(this.ints, BELL);
   }
 
   /** The host will look by itself: until it lowers the bell for that, the guest need not ring. */
@@ -259,6 +270,14 @@ export class GuestTable extends Table {
   /** @returns true when the host has to be told to look: no bell is under way */
   ring(): boolean {
     return Atomics.exchange(this.ints, BELL, RUNG) !== RUNG;
+  }
+
+  /** Holds the thread until the host looks, if a bell is under way; at most so many ms. */
+  awaitLook(ms: number): void {
+    const { ints } = this;
+    if (Atomics.compareExchange(ints, BELL, RUNG, HELD) !== RUNG) return;
+    Atomics.wait(ints, BELL, HELD, ms);
+    Atomics.compareExchange(ints, BELL, HELD, RUNG);
   }
 
   /** To be asked after a result was written. @returns true when the host is going to look at it anyway */

@@ -355,6 +355,18 @@ export function describeCallables(name: string, makeExecutor: MakeExecutor, capa
         expect(await settled(pool.with({ priority: 1 }).submit(greet, 'A'))).to.equal('Good morning A');
         expect(await settled(pool.map(greet, ['B']))).to.deep.equal(['Good morning B']);
       });
+
+      it('workers forget the sources that the pool has forgotten, also those that waited meanwhile', async () => {
+        // They are 80 MB, of which a worker may keep a quarter.
+        const pool = bench.pool({ maxWorkers: 1, workerOptions: { resourceLimits: { maxOldGenerationSizeMb: 48 } } });
+        const padding = 'x'.repeat(20_000);
+        const sources = Array.from(
+          { length: 4000 },
+          (_, i) => new Function(`return ${String(i)}; // ${padding}`) as () => number,
+        );
+        const sums = await settled(Promise.all(sources.map((source) => pool.submit(source))));
+        expect(sums).to.deep.equal(sources.map((_, i) => i));
+      });
     });
 
     describe('task()', () => {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { textMemory } from '../../dist/node/handlers.js';
@@ -292,6 +293,47 @@ describe('claim table', () => {
     expect([guest.ring(), guest.ring()], 'a bell before the promised look').to.deep.equal([true, false]);
     host.promiseLook();
     expect(guest.ring(), 'one is under way').to.equal(false);
+  });
+
+  it('GuestTable.awaitLook holds nothing up when no bell is under way, or when the time has passed', () => {
+    const host = new HostTable();
+    const guest = new GuestTable(host.memory);
+    guest.awaitLook(60_000);
+    host.promiseLook();
+    guest.awaitLook(60_000);
+    guest.ring();
+    guest.awaitLook(0);
+    expect(guest.ring(), 'its bell is still under way').to.equal(false);
+    expect(host.lowerBell(), 'nobody is held any more').to.equal(false);
+  });
+
+  it('GuestTable.awaitLook holds the thread until the host has looked and releases it', async () => {
+    const host = new HostTable();
+    const guest = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      import(workerData.module).then(({ GuestTable }) => {
+        const guest = new GuestTable(workerData.memory);
+        // A look that comes before it is held lets it go on.
+        do {
+          guest.ring();
+          guest.awaitLook(60_000);
+        } while (Atomics.load(workerData.released, 0) === 0);
+        parentPort.postMessage('goes on');
+      });`;
+    const module = new URL('../../dist/wire/claim-table.js', import.meta.url).href;
+    const released = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(guest, { eval: true, workerData: { module, memory: host.memory, released } });
+    try {
+      const said: unknown[] = [];
+      worker.on('message', (what) => said.push(what));
+      while (!host.lowerBell()) await new Promise((resolve) => setImmediate(resolve));
+      expect(said).to.deep.equal([]);
+      Atomics.store(released, 0, 1);
+      host.release();
+      while (said.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      await worker.terminate();
+    }
   });
 
   it('GuestTable.writePacked hands over bytes as long as there is room for them', () => {
