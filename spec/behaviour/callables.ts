@@ -357,11 +357,11 @@ export function describeCallables(name: string, makeExecutor: MakeExecutor, capa
       });
 
       it('workers forget the sources that the pool has forgotten, also those that waited meanwhile', async () => {
-        // They are 80 MB, of which a worker may keep a quarter.
-        const pool = bench.pool({ maxWorkers: 1, workerOptions: { resourceLimits: { maxOldGenerationSizeMb: 48 } } });
+        // They are 120 MB, of which a worker may keep a sixth.
+        const pool = bench.pool({ maxWorkers: 1, workerOptions: { resourceLimits: { maxOldGenerationSizeMb: 80 } } });
         const padding = 'x'.repeat(20_000);
         const sources = Array.from(
-          { length: 4000 },
+          { length: 6000 },
           (_, i) => new Function(`return ${String(i)}; // ${padding}`) as () => number,
         );
         const sums = await settled(Promise.all(sources.map((source) => pool.submit(source))));
