@@ -32,6 +32,7 @@ const WARM_UP_ROUNDS = 2;
  *   checks what `sample` gave and turns the time into metrics
  * @property {(id: string, size: object) => Promise<Record<string, number>>} [alone] instead of the two: runs once in a
  *   fresh process for every sample
+ * @property {string[]} [under] the command that its process is run by
  * @property {boolean} [endsByItself] `alone` stops its contender, and the process is left to end without being told
  * @property {(row: (id: string) => Record<string, ReturnType<typeof summary>> | undefined, bestPool: Function) =>
  *   object[]} [bars]
@@ -78,7 +79,7 @@ async function runRound(workload, size, contenders) {
       {
         async: true,
         async beforeEach() {
-          // V8 drops code that was not run for some collections, and so many have passed since this one's last turn.
+          // Its threads and its memory are awake.
           await workload.sample(each.pool, workload.size(true), each.id);
           globalThis.gc?.(); // nobody pays for the garbage of the one before
           await delay(5);

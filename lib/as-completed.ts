@@ -1,6 +1,6 @@
 import { TimeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
-import { addWaiter, type Future, removeWaiter, type Waiter } from './future.js';
+import { addWaiter, type Future, keepExamples, removeWaiter, type Waiter } from './future.js';
 import { checkSignal, readOptions } from './options.js';
 import { checkTimeout, Deadline } from './timeouts.js';
 import { distinctFutures } from './wait.js';
@@ -162,3 +162,5 @@ class AsCompleted<T> implements CompletedFutures<Future<T>>, Waiter {
     this.#readers.clear();
   }
 }
+
+keepExamples(new AsCompleted(new Set<Future<unknown>>(), undefined, undefined));

@@ -1,7 +1,7 @@
 import { reportCallbackError } from '#diagnostics';
 import { TimeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
-import { addWaiter, disregard, type Future } from './future.js';
+import { addWaiter, disregard, type Future, keepExamples } from './future.js';
 import { checkCount, checkFunction, checkSignal, readOptions, show } from './options.js';
 import { checkTimeout, Deadline } from './timeouts.js';
 
@@ -439,3 +439,14 @@ class Mapping implements MapResult<unknown> {
     this.#serve();
   }
 }
+
+const nowhere = {
+  check: () => undefined,
+  submit: () => {
+    throw new Error('There is nothing to submit');
+  },
+  hasRoom: () => true,
+  ready: () => Promise.resolve(),
+  signal: undefined,
+};
+keepExamples(createMapResult(nowhere, [[]]));

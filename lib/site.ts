@@ -4,9 +4,19 @@
  */
 const OWN_DEPTH = 8;
 
-/** Where a task was submitted. Capturing takes about a microsecond; the text is made only when somebody reads it. */
-export class SubmitSite {
+/** Where a task was submitted. */
+export interface Site {
+  /** False when it is where a task like it was submitted before. */
+  readonly exact: boolean;
+  /** The frames of the caller, without those of this package; '' when there are none. */
+  lines(): string;
+}
+
+/** A site that was noted. That takes some microseconds; the text is made only when somebody reads it. */
+export class SubmitSite implements Site {
   declare readonly stack: string | undefined;
+  /** The same, for tasks whose sites were not noted. */
+  readonly shared: Site = { exact: false, lines: () => this.lines() };
 
   constructor() {
     const { captureStackTrace, stackTraceLimit } = Error as StackTraces;
@@ -20,7 +30,10 @@ export class SubmitSite {
     if (stackTraceLimit) Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   }
 
-  /** The frames of the caller, without those of this package; '' when there are none. */
+  get exact(): boolean {
+    return true;
+  }
+
   lines(): string {
     return (this.stack ?? '')
       .split('\n')
@@ -55,13 +68,13 @@ function isOwn(line: string): boolean {
 }
 
 /** Continues the stack of an error from a worker with the place where its task was submitted. */
-export function addSite(error: unknown, site: SubmitSite | undefined): void {
+export function addSite(error: unknown, site: Site | undefined): void {
   if (typeof error !== 'object' || error === null || site === undefined) return;
   const { stack } = error as { stack?: unknown };
   const lines = site.lines();
   if (typeof stack !== 'string' || lines === '') return;
   Object.defineProperty(error, 'stack', {
-    value: `${withoutOwnFrames(stack)}\n    at --- submitted to the executor ---\n${lines}`,
+    value: `${withoutOwnFrames(stack)}\n    at --- submitted to the executor${site.exact ? '' : ', last noted here'} ---\n${lines}`,
     configurable: true,
     writable: true,
   });

@@ -1,8 +1,8 @@
 import { needsEncoding } from '../comlink.js';
 import type { TaskOptions } from '../executor.js';
-import { createFuture, type Future, type FutureSource } from '../future.js';
+import { createFuture, type Future, type FutureSource, keepExamples } from '../future.js';
 import type { TaskDescription } from '../lost-failures.js';
-import type { SubmitSite } from '../site.js';
+import type { Site } from '../site.js';
 import type { Callable } from './callables.js';
 import type { Epoch } from './epochs.js';
 import type { StreamReader } from './result-stream.js';
@@ -40,7 +40,7 @@ export class Task implements FutureSource, Linked {
   readonly order: number;
   readonly extra: TaskExtra | undefined;
   readonly epoch: Epoch;
-  readonly site: SubmitSite | undefined;
+  readonly site: Site | undefined;
   /** When it was submitted, in whole microseconds since the pool was made: small integers need no object of their own. */
   readonly submitted: number;
   attempt = 1;
@@ -64,7 +64,7 @@ export class Task implements FutureSource, Linked {
     order: number,
     extra: TaskExtra | undefined,
     epoch: Epoch,
-    site: SubmitSite | undefined,
+    site: Site | undefined,
     submitted: number,
   ) {
     this.callable = callable;
@@ -117,6 +117,8 @@ export class Task implements FutureSource, Linked {
     return { name: this.callable.name, site: () => site?.lines() ?? '' };
   }
 }
+
+keepExamples(new Task(undefined as never, [], 0, undefined, undefined as never, undefined, 0));
 
 /** What is out of the ordinary about a task; undefined for nearly all. */
 export function extraOf(

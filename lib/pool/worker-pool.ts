@@ -12,7 +12,7 @@ import {
 } from '../executor.js';
 import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
 import { readOptions } from '../options.js';
-import { addSite, SubmitSite } from '../site.js';
+import { addSite, type Site } from '../site.js';
 import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
@@ -22,6 +22,7 @@ import { Epochs } from './epochs.js';
 import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
 import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
+import { SiteSampler } from './site-sampler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
 import { VitalSigns } from './vital-signs.js';
@@ -30,10 +31,10 @@ import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
 const DEATHS_THAT_BREAK = 10;
+/** Ends with the turn, for less than queueMicrotask of Node takes: that makes an object for async_hooks. */
+const TURN = Promise.resolve();
 /** Tasks submitted in one turn before they are sent although the turn goes on. */
 const SUBMITS_PER_PUMP = 256;
-/** Submit sites recorded in one turn; after that a callable's last one stands for the rest of the turn. */
-const SITES_PER_TURN = 128;
 
 /**
  * An executor over workers of some kind: queues, sends and settles. What goes where is the scheduler's decision, one
@@ -52,6 +53,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #runTime = new Durations();
   readonly #limits: TaskLimits;
   readonly #workforce: Workforce;
+  readonly #sites = new SiteSampler();
   /** Tasks that were loading their modules when their worker died of a stray error: that may happen to each once. */
   readonly #spared = new WeakSet<Task>();
   readonly #vitalSigns = new VitalSigns();
@@ -71,7 +73,6 @@ export abstract class WorkerPoolExecutor extends Executor {
   #pumpQueued = false;
   /** Cancelled in this turn. */
   readonly #leaving: Task[] = [];
-  #sitesThisTurn = 0;
   #submitsThisTurn = 0;
 
   protected constructor(
@@ -275,7 +276,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     args: unknown[],
     options: TaskOptions | undefined,
     special: Special | undefined,
-    site = this.#site(callable),
+    site?: Site,
   ): Task {
     this.#checkOpen();
     if (this.#options.maxQueueSize !== Infinity && this.#roomInQueue() <= 0) {
@@ -289,7 +290,15 @@ export abstract class WorkerPoolExecutor extends Executor {
     const epoch = this.#epochs.enter();
     const submitted = Math.round((now() - this.#made) * 1000);
     const extra = extraOf(args, options, special);
-    const task = new Task(callable, args, order, extra, epoch, site, submitted);
+    const task = new Task(
+      callable,
+      args,
+      order,
+      extra,
+      epoch,
+      site ?? this.#sites.note(callable, submitted),
+      submitted,
+    );
     this.#submitted++;
     if (channels.taskSubmitted.hasSubscribers) channels.taskSubmitted.publish(this.#trace(task));
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
@@ -337,24 +346,18 @@ export abstract class WorkerPoolExecutor extends Executor {
     return new this.#brokenClass(message, { cause });
   }
 
-  #site(callable: Callable): SubmitSite | undefined {
-    if (this.#sitesThisTurn >= SITES_PER_TURN && callable.site !== undefined) return callable.site;
-    this.#sitesThisTurn++;
-    callable.site = new SubmitSite();
-    return callable.site;
-  }
-
   #queuePump(): void {
     if (this.#pumpQueued) return;
     this.#pumpQueued = true;
-    queueMicrotask(() => {
-      this.#pumpQueued = false;
-      this.#sitesThisTurn = 0;
-      this.#submitsThisTurn = 0;
-      this.#callables.endTurn();
-      this.#pump();
-    });
+    void TURN.then(this.#endTurn);
   }
+
+  readonly #endTurn = () => {
+    this.#pumpQueued = false;
+    this.#submitsThisTurn = 0;
+    this.#callables.endTurn();
+    this.#pump();
+  };
 
   #pump(): void {
     if (this.#broken !== undefined) return;

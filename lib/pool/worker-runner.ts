@@ -1,6 +1,7 @@
 import { textMemory, unpack } from '#handlers';
 import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
+import { keepExamples } from '../future.js';
 import { unref } from '../timeouts.js';
 import { HostTable, SLOTS } from '../wire/claim-table.js';
 import { decodeError, type WireError } from '../wire/errors.js';
@@ -37,6 +38,8 @@ export interface Endings {
   /** Their results, or what they threw. */
   values: unknown[];
 }
+
+keepExamples({ failed: false, tasks: [], values: [] } satisfies Endings);
 
 /** What a runner tells the pool. */
 export interface RunnerEvents {

@@ -311,6 +311,19 @@ export function describeWholeErrors(name: string, makeExecutor: MakeExecutor, ca
       expect(aggregate.errors[0]).to.equal(aggregate.cause);
     });
 
+    it('the stack says where a task was submitted, and says so when that was noted for an earlier one', async () => {
+      const pool = bench.pool();
+      const fails = () => {
+        throw new Error('broken');
+      };
+      const errors = await Promise.all(Array.from({ length: 1000 }, () => pool.submit(fails).exception()));
+      const halves = errors.map((error) => instance(error, Error).stack?.split(/^ {4}at --- (.*) ---$/m) ?? []);
+      expect(halves[0]?.[1]).to.equal('submitted to the executor');
+      // How many depends on how fast they were submitted.
+      expect(halves.map((half) => half[1])).to.include('submitted to the executor, last noted here');
+      for (const half of halves) expect(half[2]).to.include('whole-errors');
+    });
+
     it('the failure of a task that nobody looked at is reported once, with its name and where it was submitted', async () => {
       const script = new URL('../fixtures/lost-tasks.js', import.meta.url);
       const flags = ['--expose-gc', '--no-warnings'];
