@@ -6,11 +6,11 @@ import { ParentChannel } from './process-guest.js';
 
 useParentChannel(ParentChannel);
 
-// As if Node had been given the file itself.
-const [file] = process.argv.splice(1, process.argv.length - 1).slice(1);
+const file = process.argv[2];
 if (file === undefined) {
   serveTasks(Object.create(null) as object);
 } else {
-  process.argv[1] = file;
+  // As if Node had been given the file itself.
+  process.argv.splice(1, 1);
   void import(pathToFileURL(file).href);
 }

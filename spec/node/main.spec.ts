@@ -6,6 +6,9 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { tasksFrom } from 'concurrent-futures';
+import { ProcessPoolExecutor } from 'concurrent-futures/process';
+import { settled } from '../support/watchdog.js';
 
 const STARTS = fileURLToPath(new URL('../fixtures/starts.js', import.meta.url));
 
@@ -56,5 +59,16 @@ describe('the file that workers run', () => {
       stdout: 'ThreadPoolExecutor_0\nProcessPoolExecutor_0\n',
       stderr: '',
     });
+  });
+
+  it('is the program that a process is told it runs, unless the user gave one', async () => {
+    await using plain = new ProcessPoolExecutor(1);
+    const main = fileURLToPath(new URL('../../dist/node/main.cjs', import.meta.url));
+    expect(await settled(plain.submit(() => process.argv.slice(1)))).to.deep.equal([main]);
+
+    const worker = new URL('../fixtures/own-worker.js', import.meta.url);
+    await using own = new ProcessPoolExecutor(1, { worker });
+    const { programArguments } = tasksFrom<typeof import('../fixtures/own-worker.js')>();
+    expect(await settled(own.submit(programArguments))).to.deep.equal([fileURLToPath(worker)]);
   });
 });
