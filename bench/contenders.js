@@ -76,7 +76,7 @@ const contenders = {
   comlink: { label: 'raw Comlink', role: 'raw', module: 'comlink' },
   raw: { label: 'raw postMessage', role: 'raw', module: 'raw' },
   'raw-batched': { label: 'raw postMessage, batches of 100', role: 'raw', module: 'raw', start: 'startBatched' },
-  'raw-futures': { label: 'raw batches, a thenable for each task', role: 'raw', module: 'raw-futures' },
+  'raw-futures': { label: 'raw batches, a thenable each', role: 'raw', module: 'raw-futures' },
   ideal: { label: 'ideal: one plain loop, halved', role: 'reference', module: 'raw' },
   'split-by-hand': { label: 'two plain loops', role: 'reference', module: 'raw' },
 };
