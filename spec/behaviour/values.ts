@@ -385,10 +385,15 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         for await (const item of readable) items.push(item);
         expect(items).to.deep.equal(['a', 'b', 'c']);
         const written: string[] = [];
-        const writable = new WritableStream<string>({
-          write: (chunk) => {
-            written.push(chunk);
-          },
+        let writable!: WritableStream<string>;
+        // The writer is told that the stream is closed when that is on its way: what was written may still be under way too.
+        const closed = new Promise<void>((resolve) => {
+          writable = new WritableStream<string>({
+            write: (chunk) => {
+              written.push(chunk);
+            },
+            close: resolve,
+          });
         });
         const write = async (given: WritableStream<string>) => {
           const writer = given.getWriter();
@@ -396,6 +401,7 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
           await writer.close();
         };
         await settled(pool.submit(write, writable));
+        await settled(closed);
         expect(written).to.deep.equal(['d', 'e']);
         const transform = await settled(
           pool.submit(
