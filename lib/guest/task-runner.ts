@@ -390,16 +390,17 @@ export class TaskRunner {
     } catch (error) {
       setCurrent(undefined);
       this.#fail(slot, number, began, error, callable);
+      callable.held = this.#clock - began;
       return;
     }
     setCurrent(undefined);
     if (pending === undefined) {
       this.#succeed(slot, number, began, result, callable);
-      callable.held = this.#clock - began;
     } else {
-      callable.held = (this.#clock = now()) - began;
+      this.#clock = now();
       this.#await(pending, slot, number, began, callable);
     }
+    callable.held = this.#clock - began;
   }
 
   #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {
