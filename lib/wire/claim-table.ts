@@ -297,8 +297,9 @@ export class GuestTable extends Table {
     ints[(at >> 2) + 1] = tag;
     floats[(at >> 3) + 2] = began;
     floats[(at >> 3) + 3] = ended;
+    // Counted first: the host must not find a guest busy whose result it has, for then it would wait for an end to come.
+    this.countEnd();
     this.#head = (this.#head + 1) | 0;
     Atomics.store(ints, HEAD, this.#head);
-    this.countEnd();
   }
 }

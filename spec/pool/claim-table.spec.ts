@@ -56,12 +56,16 @@ class Protocol {
   /** What the guest has been sent and has not come to; numbers stay here when the task is taken back. */
   readonly #messages: Sent[] = [];
   readonly #running: Sent[] = [];
+  readonly #endedBefore: number;
   #bells = 0;
+  /** Results that the host has read. */
+  #heard = 0;
   #next: number;
 
   constructor(host: HostTable, guest: GuestTable, firstNumber = 1) {
     this.host = host;
     this.guest = guest;
+    this.#endedBefore = host.ended;
     this.#next = firstNumber;
   }
 
@@ -101,7 +105,12 @@ class Protocol {
         });
         sent.result = { value };
         this.#release(sent);
+        this.#heard++;
       }
+      // Nobody else would tell the host that the guest is free: it would send it nothing more.
+      expect((this.host.ended - this.#endedBefore) | 0, 'ended tasks, with their results read').to.be.at.least(
+        this.#heard,
+      );
     },
     look: () => {
       for (const sent of this.#slots) {
