@@ -22,7 +22,7 @@ export const SLOTS = 2048;
 /** Most bytes of one packed result: longer ones gain little over a message of their own. */
 export const MOST_PACKED = 1024;
 
-/** Most bytes of one string or BigInt in the store. */
+/** Most bytes of one string, or hexadecimal digits of one BigInt, in the store. */
 export const MOST_TEXT = 4096;
 
 const HEADER_BYTES = 64;
@@ -54,8 +54,11 @@ const TAG_PACKED = 5;
 const TAG_TEXT = 6;
 /** Any other string: two bytes for each of its code units. */
 const TAG_WIDE = 7;
-/** Its hexadecimal digits, a byte each. */
+/** Its hexadecimal digits after `0x`, a byte each: what `BigInt` reads. */
 const TAG_BIGINT = 8;
+/** The same of a negative one, without its sign. */
+const TAG_NEGATIVE = 9;
+const HEX_PREFIX = '0x';
 
 const ONE_BYTE_EACH = /^[\0-\xff]*$/;
 
@@ -189,12 +192,9 @@ export class HostTable extends Table {
         ? this.store.slice(from, from + length)
         : (this.texts as TextMemory).read(from, from + length, tag === TAG_WIDE);
     Atomics.store(this.ints, PACKED_TAIL, (position + length) | 0);
-    return tag === TAG_BIGINT ? bigIntOf(value as string) : value;
+    if (tag === TAG_BIGINT) return BigInt(value as string);
+    return tag === TAG_NEGATIVE ? -BigInt(value as string) : value;
   }
-}
-
-function bigIntOf(digits: string): bigint {
-  return digits.startsWith('-') ? -BigInt(`0x${digits.slice(1)}`) : BigInt(`0x${digits}`);
 }
 
 /** The guest's side of the table. */
@@ -237,15 +237,26 @@ export class GuestTable extends Table {
   writeText(slot: number, value: string | bigint, began: number, ended: number): boolean {
     const { texts } = this;
     if (texts === undefined) return false;
-    const isString = typeof value === 'string';
-    const text = isString ? value : value.toString(16);
-    if (text.length > MOST_TEXT) return false;
-    const wide = isString && !ONE_BYTE_EACH.test(text);
-    const length = wide ? text.length * 2 : text.length;
+    if (typeof value === 'bigint') return this.#writeBigInt(texts, slot, value, began, ended);
+    if (value.length > MOST_TEXT) return false;
+    const wide = !ONE_BYTE_EACH.test(value);
+    const length = wide ? value.length * 2 : value.length;
     const from = length > MOST_TEXT ? -1 : this.#reserve(length);
     if (from < 0) return false;
-    texts.write(text, from, wide);
-    this.#publish(slot, isString ? (wide ? TAG_WIDE : TAG_TEXT) : TAG_BIGINT, began, ended);
+    texts.write(value, from, wide);
+    this.#publish(slot, wide ? TAG_WIDE : TAG_TEXT, began, ended);
+    return true;
+  }
+
+  #writeBigInt(texts: TextMemory, slot: number, value: bigint, began: number, ended: number): boolean {
+    const isNegative = value < 0n;
+    const digits = (isNegative ? -value : value).toString(16);
+    const from = digits.length > MOST_TEXT ? -1 : this.#reserve(HEX_PREFIX.length + digits.length);
+    if (from < 0) return false;
+    // Not as one string, which would have to be put together here or there.
+    texts.write(HEX_PREFIX, from, false);
+    texts.write(digits, from + HEX_PREFIX.length, false);
+    this.#publish(slot, isNegative ? TAG_NEGATIVE : TAG_BIGINT, began, ended);
     return true;
   }
 
