@@ -74,6 +74,7 @@ function lastError(stderr = '') {
 
 async function runWorkload(name) {
   const { workload } = await import(`./workloads/${name}.js`);
+  await workload.prepare?.();
   const start = performance.now();
   const load = os.loadavg()[0];
   let result;
