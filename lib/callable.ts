@@ -6,6 +6,7 @@ import { show } from './options.js';
  */
 const TAG = Symbol.for('concurrent-futures.callable');
 const REGISTRY = Symbol.for('concurrent-futures.tasks');
+const LOADING = Symbol.for('concurrent-futures.loading');
 
 /** Where a worker finds a function: in a module, or among those that the worker's own file exposed (no url). */
 export interface CallableName {
@@ -31,6 +32,43 @@ function registry(): Map<string, unknown> {
 /** The function tagged with this name in this thread, once its module is loaded. */
 export function findTagged({ url, name }: CallableName): unknown {
   return registry().get(`${String(url)}#${name}`);
+}
+
+/** The modules that this thread, a worker, is loading because tasks name them; each tells whether no task runs meanwhile. */
+function loading(): Map<string, () => boolean> {
+  const holder = globalThis as { [LOADING]?: Map<string, () => boolean> };
+  return (holder[LOADING] ??= new Map());
+}
+
+/** Loads a module because a task names it. What the module submits at its top level is looked at meanwhile. */
+export async function whileLoading<T>(url: string, isAlone: () => boolean, load: () => Promise<T>): Promise<T> {
+  loading().set(url, isAlone);
+  try {
+    return await load();
+  } finally {
+    loading().delete(url);
+  }
+}
+
+/**
+ * Throws when a module that is being loaded in a worker, because a task names it, submits such a task itself: the worker of
+ * that one would load it again and submit again, until no process or thread can be started any more. Python throws in the
+ * same place, while a new process imports the main module.
+ */
+export function checkRecursion({ url, name }: CallableName): void {
+  const isAlone = url === undefined ? undefined : loading().get(url);
+  if (url === undefined || isAlone === undefined) return;
+  // Another task may name it, too, in good faith.
+  if (!isAlone() && !submittedIn(url)) return;
+  throw new Error(
+    `'${name}' was submitted while a worker loads its module ${url} to find it, so each worker would start another one. ` +
+      'Keep what submits out of the top level of modules with tasks: put the tasks in a module of their own',
+  );
+}
+
+function submittedIn(url: string): boolean {
+  const stack = String(new Error().stack);
+  return stack.includes(url) || (URL.canParse(url) && stack.includes(decodeURI(new URL(url).pathname)));
 }
 
 /**

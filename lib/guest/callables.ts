@@ -1,5 +1,5 @@
 import { compile, importModule } from '#guest';
-import { findTagged } from '../callable.js';
+import { findTagged, whileLoading } from '../callable.js';
 import type { Definition } from '../wire/protocol.js';
 
 type AnyFunction = (...args: unknown[]) => unknown;
@@ -21,8 +21,12 @@ export class GuestCallable {
     this.#exposed = exposed;
   }
 
-  /** The function, at once or after its module has been loaded. Throws or rejects when there is none. */
-  load(): AnyFunction | Promise<AnyFunction> {
+  /**
+   * The function, at once or after its module has been loaded. Throws or rejects when there is none.
+   *
+   * @param isAlone - whether no other task runs in this thread at that moment
+   */
+  load(isAlone: () => boolean): AnyFunction | Promise<AnyFunction> {
     const { definition } = this;
     if (definition.kind === 'source') {
       this.call = compile(definition.source, definition.base) as AnyFunction;
@@ -33,14 +37,14 @@ export class GuestCallable {
       this.call = checkFunction(ownProperty(this.#exposed, name), name, 'what the worker exposes');
       return this.call;
     }
-    this.#loading ??= this.#import(url, name);
+    this.#loading ??= this.#import(url, name, isAlone);
     return this.#loading;
   }
 
-  async #import(url: string, name: string): Promise<AnyFunction> {
+  async #import(url: string, name: string, isAlone: () => boolean): Promise<AnyFunction> {
     let module: object;
     try {
-      module = await importModule(url);
+      module = await whileLoading(url, isAlone, () => importModule(url));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`Cannot load the module ${url} of the task '${name}': ${reason}`, { cause });

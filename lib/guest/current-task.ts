@@ -28,6 +28,11 @@ export function setCurrent(task: Current | undefined): void {
   current = task;
 }
 
+/** Whether a task's function is being called. */
+export function isInTask(): boolean {
+  return current !== undefined;
+}
+
 /**
  * Tells a task about itself. To be called in a worker, before the first `await` of the task: afterwards other tasks may
  * have begun.

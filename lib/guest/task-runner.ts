@@ -33,7 +33,7 @@ import {
 import { describe } from '../options.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
-import { setCurrent } from './current-task.js';
+import { isInTask, setCurrent } from './current-task.js';
 import { generatorOf, GuestStream } from './stream.js';
 
 type Call = (...args: unknown[]) => unknown;
@@ -107,6 +107,9 @@ export class TaskRunner {
   #withId: 0 | 1 = 0;
   #callable: GuestCallable | undefined;
 
+  /** Whether no task runs: those in the works wait for their modules. */
+  readonly #isAlone = () => this.#active === this.#loading.size && !isInTask();
+
   constructor(port: GuestPort, config: ServeConfig, exposed: object) {
     this.#port = port;
     this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory, textMemory);
@@ -128,7 +131,7 @@ export class TaskRunner {
         const callable = new GuestCallable(initializer.definition, this.#exposed);
         try {
           await (
-            await callable.load()
+            await callable.load(() => true)
           )(...initializer.args);
         } catch (error) {
           explainReferenceError(error, callable);
@@ -430,7 +433,7 @@ export class TaskRunner {
   ): void {
     let loaded: unknown;
     try {
-      loaded = callable.load();
+      loaded = callable.load(this.#isAlone);
     } catch (error) {
       giveUp?.();
       this.#fail(slot, number, began, error, callable);

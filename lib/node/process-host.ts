@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import { decodeError, type WireError } from '../wire/errors.js';
+import { inheritedFlags } from './exec-argv.js';
 import { ServedSocket } from './served-socket.js';
 import {
   COMLINK,
@@ -83,12 +84,10 @@ function toForkOptions({ resourceLimits = {}, ...options }: ProcessOptions): For
   if (maxOldGenerationSizeMb !== undefined) limits.push(`--max-old-space-size=${String(maxOldGenerationSizeMb)}`);
   if (maxYoungGenerationSizeMb !== undefined) limits.push(`--max-semi-space-size=${String(maxYoungGenerationSizeMb)}`);
   if (stackSizeMb !== undefined) limits.push(`--stack-size=${String(Math.round(stackSizeMb * 1000))}`);
-  // A debugger's port can be used by one process only.
-  const inherited = process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
   return {
     ...options,
     env: { ...(options.env ?? process.env), [WORKER_MARK]: '1' },
-    execArgv: [...(options.execArgv ?? inherited), ...limits],
+    execArgv: [...(options.execArgv ?? inheritedFlags(process.execArgv)), ...limits],
     serialization: 'advanced',
   };
 }

@@ -1,5 +1,5 @@
 import { callerFile } from '#host';
-import { type AnyFunction, nameOf } from '../callable.js';
+import { type AnyFunction, checkRecursion, nameOf } from '../callable.js';
 import { show } from '../options.js';
 import { SubmitSite } from '../site.js';
 import type { Definition } from '../wire/protocol.js';
@@ -94,6 +94,7 @@ export class CallableRegistry {
   #find(callable: AnyFunction, isClass: boolean, file?: string): Callable {
     const name = nameOf(callable);
     if (name !== undefined) {
+      checkRecursion(name);
       const made = this.#intern(`${String(name.url)}#${name.name}`, { kind: 'named', ...name });
       this.#byFunction.set(callable, made);
       return made;

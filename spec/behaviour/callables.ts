@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { type Executor, task, tasksFrom, WorkerDiedError } from 'concurrent-futures';
 import { mapFromHere, submitFromHere } from '../fixtures/elsewhere.js';
 import byDefault, * as here from '../fixtures/tasks.js';
-import { passGate, touch } from '../support/gate.js';
+import { Gate, passGate, touch } from '../support/gate.js';
+import { runScript } from '../support/child.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { instance, rejectionAs, rejectionOf, settled, thrownBy } from '../support/watchdog.js';
 
@@ -175,6 +176,18 @@ const modules = {
   failing: new URL('../fixtures/fails-to-load.js', import.meta.url),
   exiting: new URL('../fixtures/exits-on-load.js', import.meta.url),
 };
+
+/** In a task: has a pool of its own call `greet` of a module. */
+async function greetFromWithin(executor: string, url: string): Promise<string> {
+  const { makeExecutor: make } = (await import(executor)) as { makeExecutor: MakeExecutor };
+  const { tasksFrom: from } = await import('concurrent-futures');
+  const pool = make({ maxWorkers: 1 });
+  try {
+    return await pool.submit(from<{ greet: () => string }>(url).greet);
+  } finally {
+    await pool.shutdown();
+  }
+}
 
 /** What can be submitted, and how it finds what it needs. */
 export function describeCallables(name: string, makeExecutor: MakeExecutor, capabilities: Capabilities): void {
@@ -493,6 +506,30 @@ export function describeCallables(name: string, makeExecutor: MakeExecutor, capa
         const behind = pool.submit(tasks.add, 1, 2);
         expect(await rejectionAs(future, WorkerDiedError)).to.include({ exitCode: 3 });
         expect(await settled(behind)).to.equal(3);
+      });
+
+      for (const how of ['task', 'tasksFrom']) {
+        it(`a program that submits a function of its own module, named by ${how}(), is told so by the first worker that loads it`, async () => {
+          const script = new URL('../fixtures/submits-on-load.js', import.meta.url);
+          const env = { KIND: capabilities.module, HOW: how };
+          const { code, stdout, stderr } = await runScript(script, [], [], undefined, env);
+          expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' });
+          expect(stderr).to.include("'double' was submitted while a worker loads its module").and.include(script.href);
+        });
+      }
+
+      it('a task may name a module that another task in its worker is loading', async () => {
+        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+        // In the URL of the module, so a file.
+        using loading = new Gate(false);
+        const url = new URL('../fixtures/gated-module.js', import.meta.url);
+        url.searchParams.set('gate', String(loading.token));
+        const first = pool.submit(tasksFrom<typeof import('../fixtures/gated-module.js')>(url).greet);
+        await loading.arrived();
+        const second = pool.submit(greetFromWithin, capabilities.module, url.href);
+        await loading.arrived(2);
+        loading.open();
+        expect(await settled(Promise.all([first, second]))).to.deep.equal(['hello', 'hello']);
       });
 
       it('tasksFrom() throws a TypeError for what is no absolute URL', () => {

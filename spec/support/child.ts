@@ -17,10 +17,12 @@ export function runScript(
   args: string[],
   flags: string[] = [],
   patience: number = PATIENCE,
+  env: Record<string, string> = {},
 ): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...flags, fileURLToPath(script), ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
     });
     const watchdog = setTimeout(() => child.kill('SIGKILL'), patience);
     let stdout = '';
