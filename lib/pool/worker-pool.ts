@@ -442,10 +442,12 @@ export abstract class WorkerPoolExecutor extends Executor {
     });
   }
 
+  /** Settles futures. Whoever is told of one may stop others that are on their way here: each ends once, and counts once. */
   #settleAll({ failed, tasks, values }: Endings): void {
     for (let i = 0; i < tasks.length; i++) {
       const task = tasks[i] as Task;
       const value = values[i];
+      if (task.future.done()) continue;
       if (failed) {
         addSite(value, task.site);
         this.#fail(task, value);
@@ -460,6 +462,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   }
 
   #fail(task: Task, error: unknown): void {
+    if (task.future.done()) return;
     this.#failed++;
     if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ ...this.#trace(task), error });
     this.#close(task);
@@ -489,6 +492,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     const again: Task[] = [];
     const spared: Task[] = [];
     for (const task of begun) {
+      if (task.future.done()) continue;
       // Its function has not been called, so the error is most likely another's. If it is its module's, it comes again.
       if (loading.has(task) && !task.moved && !this.#spared.has(task)) spared.push(task);
       // A reader that has had items cannot give them back.
@@ -509,7 +513,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     for (const task of [...spared, ...unbegun]) this.#limits.pause(task);
     again.push(...spared);
     // What was moved to the worker is gone with it.
-    for (const task of unbegun) (task.moved ? lost : again).push(task);
+    for (const task of unbegun) if (!task.future.done()) (task.moved ? lost : again).push(task);
     this.#scheduler.putBack(again);
     if (!expected) this.#countDeath(runner, death, begun.length > spared.length);
     if (this.#broken === undefined) this.#pump();
@@ -589,6 +593,7 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   /** Stops a task that has begun: its future fails at once, and its worker ends as soon as no other task runs in it. */
   #stop(task: Task, error: unknown): void {
+    if (task.future.done()) return;
     const { runner } = task;
     if (runner === undefined) {
       // It waits for its next attempt.

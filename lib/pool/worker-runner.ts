@@ -274,7 +274,7 @@ export class WorkerRunner {
 
   /** The future of this task has ended without the worker; the task may go on there until the worker ends. */
   abandon(task: Task): void {
-    this.#abandoned.add(task);
+    if (task.runner === this) this.#abandoned.add(task);
   }
 
   /** Whether tasks go on in it whose futures have ended. */

@@ -58,6 +58,60 @@ export function describeStopping(name: string, makeExecutor: MakeExecutor, capab
       });
     }
 
+    describe('a task that ends while another one is being stopped', () => {
+      it('counts once when its worker could not be sent it', async () => {
+        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+        const [stopped, kept, last] = [bench.gate(), bench.gate(), bench.gate()];
+        const controller = new AbortController();
+        const under = pool.with({ signal: controller.signal });
+        const first = under.submit(passGateAsync, stopped.token);
+        const second = pool.submit(passGateAsync, kept.token, 2);
+        await Promise.all([stopped.arrived(), kept.arrived()]);
+        // These wait. The worker that replaces the first one takes both of them, but the function cannot be cloned.
+        const third = pool.submit(passGateAsync, last.token, 3);
+        const unclonable = under.submit(add, (() => 1) as unknown as number, 1);
+        controller.abort('stopped');
+        expect(await rejectionOf(first)).to.equal('stopped');
+        await rejectionOf(unclonable);
+        const { submitted, completed, failed, cancelled, running, queued } = pool.stats();
+        expect({ submitted, completed, ended: failed + cancelled }).to.deep.equal({
+          submitted: 4,
+          completed: 0,
+          ended: 2,
+        });
+        expect(running + queued).to.equal(2);
+        const seen: string[] = [];
+        const joined = pool.join().then(() => seen.push('joined'));
+        await turns(5);
+        seen.push('opened');
+        kept.open();
+        last.open();
+        await settled(joined, 'join()');
+        expect(seen).to.deep.equal(['opened', 'joined']);
+        expect(await settled(Promise.all([second, third]))).to.deep.equal([2, 3]);
+      });
+
+      it('counts once when a callback of the other one aborts it', async () => {
+        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+        const [slow, fast] = [new AbortController(), new AbortController()];
+        const gate = bench.gate();
+        const first = pool.with({ signal: slow.signal }).submit(passGateAsync, gate.token, 1);
+        const second = pool.with({ signal: fast.signal }).submit(passGateAsync, gate.token, 2);
+        await gate.arrived(2);
+        first.addDoneCallback(() => {
+          fast.abort('too late or not');
+        });
+        second.addDoneCallback(() => {
+          slow.abort('too late or not');
+        });
+        gate.open();
+        await settled(Promise.allSettled([first, second]));
+        const { submitted, completed, failed, cancelled } = pool.stats();
+        expect({ submitted, ended: completed + failed + cancelled }).to.deep.equal({ submitted: 2, ended: 2 });
+        await settled(pool.join(), 'join()');
+      });
+    });
+
     describe('one of several tasks in one worker', () => {
       const gates: Gate[] = [];
       const fileGate = (): Gate & { token: string } => {
