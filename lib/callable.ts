@@ -56,14 +56,18 @@ export async function whileLoading<T>(url: string, isAlone: () => boolean, load:
  * same place, while a new process imports the main module.
  */
 export function checkRecursion({ url, name }: CallableName): void {
-  const isAlone = url === undefined ? undefined : loading().get(url);
-  if (url === undefined || isAlone === undefined) return;
-  // Another task may name it, too, in good faith.
-  if (!isAlone() && !submittedIn(url)) return;
+  if (!isRecursion(url)) return;
   throw new Error(
-    `'${name}' was submitted while a worker loads its module ${url} to find it, so each worker would start another one. ` +
-      'Keep what submits out of the top level of modules with tasks: put the tasks in a module of their own',
+    `'${name}' was submitted while a worker loads its module ${String(url)} to find it, so each worker would start another ` +
+      'one. Keep what submits out of the top level of modules with tasks: put the tasks in a module of their own',
   );
+}
+
+/** Whether it is a module that this thread is loading for others that now asks for others to load it. */
+export function isRecursion(url: string | undefined): boolean {
+  const isAlone = url === undefined ? undefined : loading().get(url);
+  // Another task may name it, too, in good faith.
+  return url !== undefined && isAlone !== undefined && (isAlone() || submittedIn(url));
 }
 
 function submittedIn(url: string): boolean {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
+import { whileLoading } from '../callable.js';
 import { type ServerStats, Slots } from './slots.js';
 
 /** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
@@ -183,7 +184,11 @@ type FetchHandler = (request: Request) => Response | Promise<Response>;
 
 /** What the application's module gives, as a request listener. */
 async function listenerOf(url: string): Promise<RequestListener> {
-  const module = (await import(url)) as { default?: unknown };
+  const module = await whileLoading(
+    url,
+    () => true,
+    () => import(url) as Promise<{ default?: unknown }>,
+  );
   const app: unknown = await module.default;
   if (typeof app === 'function') {
     // A request listener takes a response, as Express's and Hono's node adapter do; a fetch handler returns one.

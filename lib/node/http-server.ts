@@ -3,7 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import { constants as osConstants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { proxy } from '../comlink.js';
-import { tasksFrom } from '../callable.js';
+import { isRecursion, tasksFrom } from '../callable.js';
 import { disregard, type Future } from '../future.js';
 import { checkCount, checkDuration, checkFunction, readOptions, show } from '../options.js';
 import { ProcessPoolExecutor } from '../process.js';
@@ -127,6 +127,12 @@ class HttpServer implements PooledHttpServer {
   constructor(app: URL | string, given: HttpServerOptions) {
     const options = readOptions(given, 'serveHttp');
     this.#app = toUrl(app);
+    if (isRecursion(this.#app)) {
+      throw new Error(
+        `serveHttp was called for ${this.#app} while a process loads that to serve it, so each process would start others. ` +
+          'Put the application in a module of its own, without this call',
+      );
+    }
     this.#processes = checkCount(options.processes ?? parallelism(), 'processes', 1);
     this.#address = { port: checkPort(options.port), host: options.host };
     this.#reusePort = checkReusePort(options.reusePort);

@@ -71,6 +71,11 @@ describe('serveHttp', () => {
     expect(String(await rejectionAs(serve('no-app'), TypeError))).to.match(/no-app\.js .*must be a request listener/);
   });
 
+  it('a module that serves itself rejects with an error that says so, and starts no further processes', async () => {
+    const error = await rejectionAs(serve('serves-itself'), Error);
+    expect(String(error)).to.match(/serveHttp was called for .*serves-itself\.js while a process loads that/);
+  });
+
   it('a module that is not there rejects', async () => {
     expect(String(await rejectionOf(serve('missing')))).to.contain('missing.js');
   });
