@@ -254,7 +254,8 @@ export class Future<T> implements PromiseLike<T> {
     }
     const bound = bindContext(callback) as DoneCallback;
     if (this.#state >= CANCELLED) {
-      queueMicrotask(() => {
+      // Not by queueMicrotask, which fake clocks of tests stop.
+      void Promise.resolve().then(() => {
         this.#call(bound);
       });
     } else if (this.#callbacks === undefined) {

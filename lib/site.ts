@@ -14,7 +14,8 @@ export interface Site {
 
 /** A site that was noted. That takes some microseconds; the text is made only when somebody reads it. */
 export class SubmitSite implements Site {
-  declare readonly stack: string | undefined;
+  /** A text, unless `Error.prepareStackTrace` of the user makes something else of it. */
+  declare readonly stack: unknown;
   /** The same, for tasks whose sites were not noted. */
   readonly shared: Site = { exact: false, lines: () => this.lines() };
 
@@ -35,10 +36,20 @@ export class SubmitSite implements Site {
   }
 
   lines(): string {
-    return (this.stack ?? '')
-      .split('\n')
+    return linesOf(this)
       .filter((line) => /^\s*at |@/.test(line) && !isOwn(line))
       .join('\n');
+  }
+}
+
+/** The lines of a captured stack. To read it may call a function of the user's, which gives call sites, or throws. */
+function linesOf(captured: { readonly stack: unknown }): string[] {
+  try {
+    const { stack } = captured;
+    if (Array.isArray(stack)) return stack.map((site) => `    at ${String(site)}`);
+    return typeof stack === 'string' ? stack.split('\n') : [];
+  } catch {
+    return [];
   }
 }
 
@@ -67,15 +78,19 @@ function isOwn(line: string): boolean {
   return line.includes(OWN_FILES) || line.replaceAll('\\', '/').includes(OWN_SOURCES);
 }
 
-/** Continues the stack of an error from a worker with the place where its task was submitted. */
+/** Continues the stack of an error from a worker with the place where its task was submitted, if the error lets itself. */
 export function addSite(error: unknown, site: Site | undefined): void {
   if (typeof error !== 'object' || error === null || site === undefined) return;
-  const { stack } = error as { stack?: unknown };
-  const lines = site.lines();
-  if (typeof stack !== 'string' || lines === '') return;
-  Object.defineProperty(error, 'stack', {
-    value: `${withoutOwnFrames(stack)}\n    at --- submitted to the executor${site.exact ? '' : ', last noted here'} ---\n${lines}`,
-    configurable: true,
-    writable: true,
-  });
+  try {
+    const { stack } = error as { stack?: unknown };
+    const lines = site.lines();
+    if (typeof stack !== 'string' || lines === '') return;
+    Object.defineProperty(error, 'stack', {
+      value: `${withoutOwnFrames(stack)}\n    at --- submitted to the executor${site.exact ? '' : ', last noted here'} ---\n${lines}`,
+      configurable: true,
+      writable: true,
+    });
+  } catch {
+    // Frozen, or a revoked proxy: it goes as it is.
+  }
 }

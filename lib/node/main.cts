@@ -2,7 +2,9 @@
 //
 // CommonJS: `require` loads the modules of this package several milliseconds faster than `import` does, which is a tenth of
 // the time that a thread takes to start. Both give the same modules. Where something has been told to take part in loading,
-// such as a TypeScript loader or a tracer, it may treat the two differently, so then it is `import`.
+// such as a TypeScript loader or a tracer, it may treat the two differently, so then it is `import`. So it is in threads of
+// Node 20 to 23: one that is ended while `require` instantiates modules takes the whole program along (FATAL ERROR:
+// v8::Module::IsGraphAsync), and no program can tell when that is.
 const { parentPort } = process.getBuiltinModule('node:worker_threads');
 
 /** Flags of Node by which others take part in loading. */
@@ -23,7 +25,8 @@ function inSilence(load: () => void): void {
 }
 
 const entry = parentPort === null ? './process-main.js' : './worker-main.js';
-if (flags.some((flag) => PRELOADS.test(flag))) {
+const isFatal = parentPort !== null && Number.parseInt(process.versions.node, 10) < 24;
+if (isFatal || flags.some((flag) => PRELOADS.test(flag))) {
   void import(entry);
 } else {
   try {

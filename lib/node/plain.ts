@@ -37,7 +37,8 @@ export function isPlain(root: unknown, most = Infinity): boolean {
   for (const value of seen) {
     if (seen.size > most || !isCloned(value)) return false;
     if (Array.isArray(value)) {
-      value.forEach(visit);
+      // Not by its length: it may be sparse, and as long as arrays get.
+      Object.values(value).forEach(visit);
     } else if (value instanceof Map) {
       for (const [key, entry] of value) {
         visit(key);

@@ -56,7 +56,7 @@ export class PortMux {
     const early = this.#early.get(id);
     if (early !== undefined) {
       // What comes in the meantime comes after it.
-      queueMicrotask(() => {
+      void Promise.resolve().then(() => {
         this.#early.delete(id);
         for (const message of early) this.#deliver(id, message);
       });
@@ -82,7 +82,7 @@ export class PortMux {
       this.#send(id, message, transfer);
     });
     if (this.#over)
-      queueMicrotask(() => {
+      void Promise.resolve().then(() => {
         port.end();
       });
     else this.#ports.set(id, port);

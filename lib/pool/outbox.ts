@@ -138,8 +138,10 @@ export class Outbox {
       handled: [],
       adapts: typeof special === 'object' && special.adapts,
     };
+    let at: number | undefined;
     try {
       args.forEach((arg, position) => {
+        at = position;
         // One handle a message: the second of two sockets for a process is bridged.
         const handled = handle === undefined ? this.#connection.encode?.(arg) : undefined;
         if (handled !== undefined) {
@@ -157,6 +159,7 @@ export class Outbox {
         if (wire.transfer.length > 0 && !isRenewed(wire.handler)) movesForGood = true;
         if (wire.handler !== undefined) details.handled.push([position, wire.handler]);
       });
+      at = undefined;
       // The same stream may be an argument twice, and is moved once.
       const moved = [...new Set(transfer)];
       const message = isPlain(details, handle)
@@ -166,7 +169,7 @@ export class Outbox {
       if (task.extra !== undefined) task.extra.moved = movesForGood;
       this.#noteSent([task]);
     } catch (cause) {
-      this.#refuse(task, cause, refused, values, transfer);
+      this.#refuse(task, cause, refused, values, transfer, at);
     }
   }
 
@@ -182,6 +185,8 @@ export class Outbox {
     refused: Refusals,
     values: unknown[] = task.args,
     transfer: unknown[] = [],
+    /** The argument that could not be encoded. */
+    at?: number,
   ): void {
     const { args, callable } = task;
     let error: unknown;
@@ -189,7 +194,8 @@ export class Outbox {
       const found = findUnclonable(i < values.length ? values[i] : args[i], transfer, this.#connection.clone);
       if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
     }
-    error ??= cloneError(`An argument of ${callable.name}`, undefined, cause);
+    const where = at === undefined ? 'An argument' : `Argument ${String(at + 1)}`;
+    error ??= cloneError(`${where} of ${callable.name}`, undefined, cause);
     refused.tasks.push(task);
     refused.errors.push(error);
   }

@@ -219,7 +219,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     this.#close(task);
     // The future is told when this returns, and before those who wait for all of them.
     if (this.#leaving.push(task) === 1) {
-      queueMicrotask(() => {
+      void TURN.then(() => {
         for (const { epoch } of this.#leaving.splice(0)) this.#epochs.leave(epoch);
       });
     }

@@ -543,7 +543,7 @@ export class WorkerRunner {
     if (unreadable.tasks.length > 0) this.#tell(unreadable);
     if (isHeld) {
       // Not before those who waited for these results have had their turn: the guest's thread may want the same core.
-      queueMicrotask(() => {
+      void Promise.resolve().then(() => {
         table.release();
       });
     }

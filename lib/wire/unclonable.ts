@@ -82,9 +82,18 @@ function label(key: unknown): string {
   return typeof key === 'number' || typeof key === 'bigint' ? String(key) : `a ${typeof key}`;
 }
 
+/** What an error says. Of one that resists, such as a revoked proxy that somebody threw, nothing. */
+function reasonOf(cause: unknown): string {
+  try {
+    return cause instanceof Error ? `: ${cause.message}` : '';
+  } catch {
+    return '';
+  }
+}
+
 /** The `DataCloneError` for a value that did not go; `where` is as in "argument 2 of resize". */
 export function cloneError(where: string, found: Unclonable | undefined, cause: unknown): DOMException {
-  const reason = cause instanceof Error ? `: ${cause.message}` : '';
+  const reason = reasonOf(cause);
   const message =
     found === undefined
       ? `${where} cannot be cloned${reason}`

@@ -4,9 +4,10 @@ import { PassThrough, Readable, Transform, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { inspect } from 'node:util';
+import FakeTimers from '@sinonjs/fake-timers';
 import { expect } from 'chai';
-import { proxy, transfer, WorkerDiedError } from 'concurrent-futures';
-import { learnTraps, Trap } from '../fixtures/traps.js';
+import { proxy, transfer, transferHandlers, WorkerDiedError } from 'concurrent-futures';
+import { learnTraps, returnTrap, Trap } from '../fixtures/traps.js';
 import {
   catchFrom,
   Celsius,
@@ -27,6 +28,25 @@ import { runScript } from '../support/child.js';
 import { passGate } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+
+/** What resists being looked at, and may be thrown. Functions that refer to nothing outside of themselves. */
+const HOSTILE: Record<string, () => unknown> = {
+  'a revoked proxy': () => {
+    const { proxy: revoked, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return revoked;
+  },
+  'an error whose message is a symbol': () => Object.assign(new Error('apple'), { message: Symbol('apple') }),
+  'a frozen error': () => Object.freeze(new Error('apple')),
+  'an error whose stack cannot be read': () =>
+    Object.defineProperty(new Error('apple'), 'stack', {
+      get() {
+        throw new Error('no stack');
+      },
+    }),
+};
+
+const pair = (a: unknown, b: unknown) => [a, b];
 
 /** The warnings of this process while `body` runs. */
 async function warningsDuring(body: () => Promise<void>): Promise<string[]> {
@@ -158,6 +178,154 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         });
         expect(instance(await rejectionOf(endless), Error).name).to.equal('DataCloneError');
         expect(await settled(pool.submit(() => (globalThis as { mark?: number }).mark))).to.equal(1);
+      });
+
+      for (const [what, makeHarm] of Object.entries(HOSTILE)) {
+        it(`a value that throws ${what} when it is read fails its task alone, on both ways and in a stream`, async () => {
+          const pool = bench.pool({ maxWorkers: 1 });
+          const harm = () => ({
+            get apple() {
+              throw makeHarm();
+            },
+          });
+          // With all that it needs, because functions travel by their source.
+          const make = (0, eval)(
+            `() => { const makeHarm = ${makeHarm.toString()}; return (${harm.toString()})(); }`,
+          ) as () => object;
+          const first = await rejectionAs(
+            pool.submit((value: unknown) => typeof value, harm()),
+            DOMException,
+          );
+          expect(first.message).to.match(/^Argument 1 of .* its \.apple is a property that throws/);
+          const many = [harm(), 1, harm()].map((value) => pool.submit((given: unknown) => typeof given, value));
+          const [one, two, three] = await settled(Promise.allSettled(many));
+          expect([one?.status, two, three?.status]).to.deep.equal([
+            'rejected',
+            { status: 'fulfilled', value: 'number' },
+            'rejected',
+          ]);
+          const result = await rejectionAs(pool.submit(make), DOMException);
+          expect(result.message).to.match(/^The result of .* its \.apple is a property that throws/);
+          const items = (0, eval)(
+            `(function* () { yield 1; yield (${make.toString()})(); })`,
+          ) as () => Generator;
+          const seen: unknown[] = [];
+          const streamed = (async () => {
+            for await (const item of pool.stream(items)) seen.push(item);
+          })();
+          expect((await rejectionAs(streamed, DOMException)).name).to.equal('DataCloneError');
+          expect(seen).to.deep.equal([1]);
+          expect(await settled(pool.submit(() => 2))).to.equal(2);
+          await settled(pool.join(), 'join() after what was refused');
+        });
+
+        it(`a result whose transfer handler throws ${what} when it arrives fails its task alone`, async () => {
+          const pool = bench.pool({ maxWorkers: 1 });
+          const trap = transferHandlers.get('trap');
+          if (trap === undefined) throw new Error('traps have no handler');
+          transferHandlers.set('trap', {
+            ...trap,
+            deserialize: () => {
+              throw makeHarm();
+            },
+          });
+          try {
+            const sprung = pool.submit(returnTrap, 'throws');
+            const others = [1, 2, 3].map((value) => pool.submit((given: number) => given, value));
+            await settled(Promise.allSettled([sprung]));
+            expect(sprung.outcome()?.status).to.equal('rejected');
+            expect(await settled(Promise.all(others))).to.deep.equal([1, 2, 3]);
+            await settled(pool.join(), 'join() after what could not be read');
+          } finally {
+            transferHandlers.set('trap', trap);
+          }
+        });
+      }
+
+      it('an argument that its transfer handler refuses is refused with its position', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const trap = transferHandlers.get('trap');
+        if (trap === undefined) throw new Error('traps have no handler');
+        transferHandlers.set('trap', {
+          ...trap,
+          serialize: () => {
+            throw new RangeError('no traps today');
+          },
+        });
+        try {
+          const error = await rejectionAs(pool.submit(pair, 1, new Trap('throws')), DOMException);
+          expect(error.message).to.equal('Argument 2 of pair cannot be cloned: no traps today');
+          expect(error.cause).to.be.instanceOf(RangeError);
+        } finally {
+          transferHandlers.set('trap', trap);
+        }
+      });
+
+      it('sparse arrays of any length cross on both ways', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const sparse: unknown[] = [];
+        sparse[2 ** 32 - 2] = { deep: 1 };
+        const back = await settled(pool.submit((given: unknown[]) => given, sparse));
+        expect(back).to.have.length(2 ** 32 - 1);
+        expect(Object.entries(back)).to.deep.equal([[String(2 ** 32 - 2), { deep: 1 }]]);
+      });
+
+      for (const [what, prepare] of [
+        ['gives call sites', (_error: unknown, sites: unknown) => sites],
+        [
+          'throws',
+          () => {
+            throw new Error('no stacks');
+          },
+        ],
+      ] as const) {
+        it(`where Error.prepareStackTrace ${what}, tasks fail as elsewhere`, async () => {
+          const pool = bench.pool({ maxWorkers: 1 });
+          await settled(pool.submit(() => 1));
+          const own = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+          Error.prepareStackTrace = prepare as never;
+          let outcome: PromiseSettledResult<unknown>[];
+          try {
+            const failing = pool.submit(() => {
+              throw new RangeError('apple');
+            });
+            const behind = pool.submit(() => 2);
+            await Promise.allSettled([failing, behind]);
+            outcome = [failing.outcome(), behind.outcome()] as PromiseSettledResult<unknown>[];
+          } finally {
+            if (own === undefined) Reflect.deleteProperty(Error, 'prepareStackTrace');
+            else Object.defineProperty(Error, 'prepareStackTrace', own);
+          }
+          expect(outcome.map(({ status }) => status)).to.deep.equal(['rejected', 'fulfilled']);
+        });
+      }
+
+      it('a clock that fakes queueMicrotask holds up no join and no call of a released object', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        class Counter {
+          count(): number {
+            return 1;
+          }
+        }
+        const counter = await settled(pool.create(Counter));
+        const gate = bench.gate();
+        const running = pool.submit(passGate, gate.token, 1);
+        await gate.arrived();
+        const clock = FakeTimers.install({ toFake: ['queueMicrotask'] });
+        try {
+          const heard: unknown[] = [];
+          const waiting = pool.submit(() => 2);
+          expect(waiting.cancel()).to.equal(true);
+          waiting.addDoneCallback((future) => heard.push(future));
+          gate.open();
+          await settled(pool.join(), 'join()');
+          expect(heard).to.deep.equal([waiting]);
+          counter.release();
+          await rejectionOf(counter.count());
+        } finally {
+          clock.uninstall();
+        }
+        expect(await settled(running)).to.equal(1);
       });
 
       it('with a polluted Object.prototype values and errors arrive as without', async () => {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { tasksFrom } from 'concurrent-futures';
+import { tasksFrom, ThreadPoolExecutor } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import { settled } from '../support/watchdog.js';
 
@@ -49,6 +49,18 @@ describe('the file that workers run', () => {
       });
     });
   }
+
+  it('is required in threads only where that can be interrupted', async () => {
+    await using executor = new ThreadPoolExecutor(1);
+    const required = await settled(
+      executor.submit(() => {
+        const { _cache } = process.getBuiltinModule('node:module') as unknown as { _cache: Record<string, unknown> };
+        return Object.keys(_cache).some((file) => file.endsWith('worker-main.js'));
+      }),
+    );
+    // A thread of Node 20 to 23 that is ended while `require` instantiates modules ends the whole process.
+    expect(required).to.equal(Number.parseInt(process.versions.node, 10) >= 24);
+  });
 
   it('serves behind NODE_OPTIONS that name a loader', async () => {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [STARTS, 'main'], {
