@@ -75,7 +75,10 @@ export class GuardedEndpoint implements Endpoint {
     }
     this.#pending.add(id);
     if (this.over) {
-      this.#answer(id, new WorkerDiedError('The other side of this proxy has ended or was released'));
+      const error = this.#releasing
+        ? new Error('This proxy was released, by its holder or at the end of its task')
+        : new WorkerDiedError('The other side of this proxy has ended');
+      this.#answer(id, error);
       return;
     }
     try {
