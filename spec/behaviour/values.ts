@@ -206,9 +206,7 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
           ]);
           const result = await rejectionAs(pool.submit(make), DOMException);
           expect(result.message).to.match(/^The result of .* its \.apple is a property that throws/);
-          const items = (0, eval)(
-            `(function* () { yield 1; yield (${make.toString()})(); })`,
-          ) as () => Generator;
+          const items = (0, eval)(`(function* () { yield 1; yield (${make.toString()})(); })`) as () => Generator;
           const seen: unknown[] = [];
           const streamed = (async () => {
             for await (const item of pool.stream(items)) seen.push(item);
