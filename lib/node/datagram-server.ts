@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Executor } from '../executor.js';
 import { checkCount, checkFunction, readOptions } from '../options.js';
 import { checkTimeout } from '../timeouts.js';
-import { checkPort, pin, type PooledServer, slotsOf } from './socket-server.js';
+import { checkPort, pin, type PooledServer, slotsOf, tell, whenResized } from './socket-server.js';
 import { type ServerStats, Slots } from './slots.js';
 
 /** Handles one datagram, in a worker; what it returns, if anything, is sent back to where the datagram came from. */
@@ -83,6 +83,7 @@ export async function serveDatagrams(
 class DatagramServer implements PooledDatagramServer {
   readonly #socket: Socket;
   readonly #slots: Slots<Datagram>;
+  readonly #unwatch: () => void;
   readonly #ending = new AbortController();
   #closed: Promise<void> | undefined;
 
@@ -98,7 +99,7 @@ class DatagramServer implements PooledDatagramServer {
     this.#slots = new Slots(slotsOf(executor), maxPending, ({ message, from }) => {
       const failed = (error: unknown) => {
         this.#slots.release('failed');
-        onError?.(error, from);
+        tell(onError, error, from);
       };
       try {
         bounded.submit(handler, message, from).then((answer) => {
@@ -108,6 +109,9 @@ class DatagramServer implements PooledDatagramServer {
       } catch (error) {
         failed(error);
       }
+    });
+    this.#unwatch = whenResized(executor, () => {
+      this.#slots.fill();
     });
     socket.on('message', (message, from) => {
       // A copy of its own, because small buffers share a pool, all of which would be cloned.
@@ -140,6 +144,7 @@ class DatagramServer implements PooledDatagramServer {
 
   async #close(): Promise<void> {
     this.#socket.removeAllListeners('message');
+    this.#unwatch();
     await this.#slots.close(() => {
       // Who sent it asks again, or does not.
     });
@@ -149,9 +154,15 @@ class DatagramServer implements PooledDatagramServer {
   }
 
   #answer(answer: string | Uint8Array, { port, address }: RemoteInfo): void {
-    this.#socket.send(answer, port, address, () => {
+    const sent = () => {
       // A datagram may be lost; whoever sent the first one asks again. But close() waits until it has left.
       this.#slots.release('completed');
-    });
+    };
+    try {
+      this.#socket.send(answer, port, address, sent);
+    } catch {
+      // A datagram may come from a port to which none can be sent: 0.
+      sent();
+    }
   }
 }

@@ -40,7 +40,14 @@ export async function serve(
 ): Promise<ServerStats> {
   // The parent decides when this process ends; signals of a terminal or a process group are for it.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
-  const listener = await listenerOf(app);
+  const listener = await Promise.race([listenerOf(app), aborted(drain)]);
+  // Its module may never come to an end.
+  if (listener === undefined)
+    return new Slots(
+      () => 0,
+      0,
+      () => undefined,
+    ).counts();
   const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize } = settings;
   const server = createServer({
     headersTimeout,
@@ -107,7 +114,7 @@ class RequestGate {
     // The client is told before this process goes that the next request needs another connection.
     if (this.#drain.aborted) response.setHeader('Connection', 'close');
     const entry: [IncomingMessage, ServerResponse] = [request, response];
-    response.once('close', () => {
+    this.#whenGone(request.socket, response, () => {
       if (this.#slots.leave(entry)) this.#reportSoon();
       else this.#end(response);
     });
@@ -125,6 +132,27 @@ class RequestGate {
   report(): void {
     this.#timer = undefined;
     Promise.resolve(this.#report(this.counts())).catch(() => undefined);
+  }
+
+  /** What is to be done for the responses of a connection that are not through when it closes. */
+  readonly #pending = new WeakMap<Socket, Set<() => void>>();
+
+  /** Calls back once: when the response is through, or its connection gone. Node 20 tells nothing to pipelined ones in line. */
+  #whenGone(socket: Socket, response: ServerResponse, callback: () => void): void {
+    let pending = this.#pending.get(socket);
+    if (pending === undefined) {
+      const all = new Set<() => void>();
+      socket.once('close', () => {
+        for (const each of all) each();
+      });
+      this.#pending.set(socket, all);
+      pending = all;
+    }
+    const gone = () => {
+      if (pending.delete(gone)) callback();
+    };
+    pending.add(gone);
+    response.once('close', gone);
   }
 
   /** Requests that hold a place. */

@@ -12,7 +12,7 @@ import { parallelism } from './host.js';
 import type * as HttpGuest from './http-guest.js';
 import { ListenHandle, type ProcessOptions } from './process-host.js';
 import type { ServerStats } from './slots.js';
-import { checkPort, type PooledServer } from './socket-server.js';
+import { checkPort, type PooledServer, tell } from './socket-server.js';
 
 /** Options of {@link serveHttp}. */
 export interface HttpServerOptions {
@@ -289,9 +289,12 @@ class HttpServer implements PooledHttpServer {
         if (outcome?.status === 'fulfilled') member.counts = outcome.value;
         this.#remove(member);
         void executor.shutdown();
-        if (outcome?.status !== 'rejected') return;
-        if (listens) this.#replaceDead(outcome.reason, 0);
-        else reject(outcome.reason);
+        if (!listens) {
+          const closed = new Error('The server was closed before its process had loaded the application');
+          reject(outcome?.status === 'rejected' ? outcome.reason : closed);
+        } else if (outcome?.status === 'rejected' && !member.leaving) {
+          this.#replaceDead(outcome.reason, 0);
+        }
       });
     });
     member.listening = Promise.race([member.listening, ended]);
@@ -340,7 +343,7 @@ class HttpServer implements PooledHttpServer {
   }
 
   #report(error: unknown): void {
-    if (this.#onWorkerError !== undefined) this.#onWorkerError(error);
+    if (this.#onWorkerError !== undefined) tell(this.#onWorkerError, error, undefined);
     else process.emitWarning(`A process of the HTTP server died and is replaced: ${String(error)}`, 'WorkerError');
   }
 }

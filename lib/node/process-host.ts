@@ -65,10 +65,29 @@ function encodeHandle(value: unknown): HandledValue | undefined {
   return value instanceof Socket ? encodeSocket(value, false) : undefined;
 }
 
-function encodeSocket(value: Socket, served: boolean): HandledValue {
+/** The operating system's side of a socket. */
+interface RawHandle {
+  /** Below 0 once it is closed. */
+  readonly fd?: number;
+  readStop?(): void;
+  close(): void;
+}
+
+function rawHandle(socket: Socket): RawHandle | null | undefined {
+  return (socket as unknown as { _handle?: RawHandle | null })._handle;
+}
+
+/** Whether a socket can be handed over: one of TLS or of a terminal is more than a handle. It is bridged. */
+function isHandedOver(socket: Socket): boolean {
+  const kind = rawHandle(socket)?.constructor.name;
+  return kind === undefined || kind === 'TCP' || kind === 'Pipe';
+}
+
+function encodeSocket(value: Socket, served: boolean): HandledValue | undefined {
+  if (!isHandedOver(value)) return undefined;
   const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
   // What this side reads from here on would be lost, and there is no public way to stop it reading.
-  (value as unknown as { _handle?: { readStop?: () => void } | null })._handle?.readStop?.();
+  rawHandle(value)?.readStop?.();
   // So would be what it has read already: that goes along.
   const head: unknown = value.readableLength > 0 ? value.read() : null;
   return { value: { placeholder, head, allowHalfOpen: value.allowHalfOpen, served }, handler: 'handle', handle: value };
@@ -99,6 +118,8 @@ class ProcessConnection implements Connection {
   sent = 0;
   readonly #child: ChildProcess;
   readonly #ipc: IpcMultiplexer;
+  /** Of sockets that were handed over and may not have arrived: Node closes them here when they have, and else nobody does. */
+  #underWay: RawHandle[] = [];
 
   constructor(child: ChildProcess, events: ConnectionEvents) {
     this.#child = child;
@@ -108,6 +129,7 @@ class ProcessConnection implements Connection {
           return child.connected;
         },
         send: (message, handle, done) => {
+          if (handle instanceof Socket) this.#noteUnderWay(handle);
           child.send(message as never, handle, { keepOpen: false }, done);
         },
       },
@@ -133,6 +155,13 @@ class ProcessConnection implements Connection {
   }
 
   readonly clone = tryToFrame;
+
+  #noteUnderWay(socket: Socket): void {
+    const handle = rawHandle(socket);
+    if (handle === null || handle === undefined) return;
+    if (this.#underWay.length >= 64) this.#underWay = this.#underWay.filter(({ fd = 0 }) => fd >= 0);
+    this.#underWay.push(handle);
+  }
 
   encode(value: unknown): HandledValue | undefined {
     return encodeHandle(value);
@@ -185,6 +214,7 @@ class ProcessConnection implements Connection {
       if (told) return;
       told = true;
       this.#ipc.close();
+      for (const handle of this.#underWay.splice(0)) handle.close();
       events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) }, read);
     };
     child.once('exit', (code, signal) => {

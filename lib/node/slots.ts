@@ -58,7 +58,9 @@ export class Slots<T> {
   enter(entry: T): boolean {
     this.#accepted++;
     if (!this.#closed) {
-      if (this.#taken < this.#places()) {
+      // Whoever has waited goes first, should there be more places than before.
+      if (this.#line.size > 0) this.fill();
+      if (this.#line.size === 0 && this.#taken < this.#places()) {
         this.#taken++;
         this.#begin(entry);
         return true;
@@ -77,21 +79,25 @@ export class Slots<T> {
     if (how === 'completed') this.#completed++;
     else this.#failed++;
     this.#taken--;
-    // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
-    if (!this.#filling) {
-      this.#filling = true;
-      try {
-        for (const entry of this.#line) {
-          if (this.#taken >= this.#places()) break;
-          this.#line.delete(entry);
-          this.#taken++;
-          this.#begin(entry);
-        }
-      } finally {
-        this.#filling = false;
-      }
-    }
+    this.fill();
     if (this.#taken === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Gives free places to those in line; to be called when there may be more places. */
+  fill(): void {
+    // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
+    if (this.#filling) return;
+    this.#filling = true;
+    try {
+      for (const entry of this.#line) {
+        if (this.#taken >= this.#places()) break;
+        this.#line.delete(entry);
+        this.#taken++;
+        this.#begin(entry);
+      }
+    } finally {
+      this.#filling = false;
+    }
   }
 
   /** Takes an entry out of the line: it has failed. @returns false when it is not in line */

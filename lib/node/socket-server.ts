@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { reportCallbackError } from '#diagnostics';
 import type { Executor } from '../executor.js';
 import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, show } from '../options.js';
 import { PinnedCallable } from '../pool/callables.js';
@@ -78,6 +79,7 @@ class SocketServer implements PooledServer {
   readonly #onError: ((error: unknown, peer: string) => void) | undefined;
   readonly #server: Server;
   readonly #slots: Slots<Socket>;
+  readonly #unwatch: () => void;
   readonly #sockets = new Set<Socket>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal | undefined;
@@ -99,6 +101,9 @@ class SocketServer implements PooledServer {
     this.#listenOptions = { backlog: 1024, ...listenOptions };
     this.#slots = new Slots(slotsOf(executor), checkCount(maxPending, 'maxPending', 0, true), (socket) => {
       this.#serve(socket);
+    });
+    this.#unwatch = whenResized(executor, () => {
+      this.#slots.fill();
     });
     // Nothing is read here: every byte belongs to the worker.
     this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
@@ -146,6 +151,7 @@ class SocketServer implements PooledServer {
   #close(): Promise<void> {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#server.close();
+    this.#unwatch();
     return this.#slots.close((socket) => {
       socket.resetAndDestroy();
     });
@@ -199,7 +205,7 @@ class SocketServer implements PooledServer {
     this.#slots.release(failure === undefined ? 'completed' : 'failed');
     if (failure === undefined) return;
     const { remoteAddress, remotePort } = socket;
-    this.#onError?.(failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
+    tell(this.#onError, failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
   }
 }
 
@@ -214,6 +220,20 @@ export function checkPort(port: unknown): number {
   const checked = checkCount(port, 'port', 0);
   if (checked > 65_535) throw new RangeError(`'port' must be at most 65535: received ${String(checked)}`);
   return checked;
+}
+
+/** Tells the user's callback of an error; one that throws is reported, and harms nothing here. */
+export function tell<P>(onError: ((error: unknown, peer: P) => void) | undefined, error: unknown, peer: P): void {
+  try {
+    onError?.(error, peer);
+  } catch (thrown) {
+    reportCallbackError(thrown);
+  }
+}
+
+/** Has `listener` called when the executor may run more tasks at once than before. @returns what ends that */
+export function whenResized(executor: Executor, listener: () => void): () => void {
+  return executor instanceof WorkerPoolExecutor ? executor.whenResized(listener) : () => undefined;
 }
 
 /** How many tasks an executor runs at once. */

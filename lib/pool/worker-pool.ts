@@ -54,6 +54,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #limits: TaskLimits;
   readonly #workforce: Workforce;
   readonly #sites = new SiteSampler();
+  readonly #onResize = new Set<() => void>();
   /** Tasks that were loading their modules when their worker died of a stray error: that may happen to each once. */
   readonly #spared = new WeakSet<Task>();
   readonly #vitalSigns = new VitalSigns();
@@ -126,6 +127,12 @@ export abstract class WorkerPoolExecutor extends Executor {
     return this.#scheduler.sizes.maxWorkers * this.#options.concurrentTasksPerWorker;
   }
 
+  /** Has `listener` called after each change of the pool's size. @returns what ends that @internal */
+  whenResized(listener: () => void): () => void {
+    this.#onResize.add(listener);
+    return () => this.#onResize.delete(listener);
+  }
+
   /** @inheritDoc */
   stats(): ExecutorStats {
     let idle = 0;
@@ -167,6 +174,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     this.#pump();
     this.#room.admit();
     this.#workforce.watchIdle();
+    for (const listener of this.#onResize) listener();
     await Promise.all(superfluous.map((runner) => this.#workforce.gone(runner)));
   }
 

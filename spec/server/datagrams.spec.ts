@@ -1,4 +1,4 @@
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { expect } from 'chai';
 import {
@@ -120,12 +120,26 @@ for (const [name, { makeExecutor, capabilities }] of [
           if (message.length === 5) throw new RangeError('apple');
           return message;
         },
-        { pool: { maxWorkers: 1 }, onError: (error, from) => heard.push([error, from.port]) },
+        {
+          pool: { maxWorkers: 1 },
+          onError: (error, from) => {
+            heard.push([error, from.port]);
+            throw new Error('cherry');
+          },
+        },
       );
+      const original = console.error;
+      let reported = 0;
+      console.error = () => reported++;
       const { client, send, received } = dial(server);
       send('apple');
       send('banana');
-      await eventually(() => received.length === 1 && heard.length === 1, 'the answer and the error');
+      try {
+        await eventually(() => received.length === 1 && heard.length === 1, 'the answer and the error');
+      } finally {
+        console.error = original;
+      }
+      expect(reported).to.equal(1);
       expect(received).to.deep.equal(['banana']);
       instance(heard[0]![0], RangeError);
       expect(heard[0]![1]).to.equal(client.address().port);
@@ -173,6 +187,29 @@ for (const [name, { makeExecutor, capabilities }] of [
       await gate.arrived();
       await settled(server.close({ grace: 10 }), 'close()');
       expect(server.stats()).to.include({ failed: 1, active: 0 });
+    });
+
+    it('an answer that cannot be sent is lost, and nothing else', async () => {
+      const server = await serve(upper);
+      const { send, received } = dial(server);
+      const { prototype } = Socket;
+      // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
+      const original = prototype.send;
+      // As when it came from port 0.
+      prototype.send = function (this: Socket, ...args: unknown[]) {
+        if (String(args[0]) === 'APPLE') throw new RangeError('Port should be > 0');
+        Reflect.apply(original, this, args);
+      } as typeof original;
+      try {
+        send('apple');
+        await eventually(() => server.stats().completed === 1, 'the end of the first one');
+        send('banana');
+        await eventually(() => received.length === 1, 'the answer');
+      } finally {
+        prototype.send = original;
+      }
+      expect(received).to.deep.equal(['BANANA']);
+      await settled(server.close(), 'close()');
     });
 
     it('a port in use rejects with EADDRINUSE', async () => {

@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { Agent } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
 import { type HttpServerOptions, type PooledHttpServer, serveHttp } from 'concurrent-futures/server';
 import { Gate } from '../support/gate.js';
 import { fetchFrom } from '../support/http.js';
 import { lives, Script } from '../support/scripts.js';
 import { closed, dial, readToEnd } from '../support/tcp.js';
-import { eventually, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+import { eventually, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
 const appUrl = (name: string): URL => new URL(`../fixtures/apps/${name}.js`, import.meta.url);
 
@@ -191,6 +192,81 @@ describe('serveHttp', () => {
     expect((await last).text).to.equal('hello banana 2');
     await eventually(() => server.stats().active === 0, 'the end of all');
     expect(server.stats()).to.include({ accepted: 3, completed: 2, failed: 1, refused: 0 });
+  });
+
+  it('a client that leaves gives back the places of all the requests that it had sent ahead', async () => {
+    const server = await serve('listener', { concurrentTasksPerWorker: 4 });
+    const { port } = server.address();
+    const gate = makeGate();
+    const client = await dial(port);
+    for (const path of [at('/wait', gate), '/pid', '/pid', '/pid'])
+      client.write(`GET ${path} HTTP/1.1\r\nHost: apple\r\n\r\n`);
+    await gate.arrived();
+    await eventually(() => server.stats().active === 4, 'the requests');
+    client.destroy();
+    await eventually(() => server.stats().active === 0, 'the end of the requests');
+    expect(await fetchFrom(port, '/pid')).to.include({ status: 200 });
+  });
+
+  it('a process that dies is replaced, although `onWorkerError` throws', async () => {
+    const original = console.error;
+    console.error = () => undefined;
+    try {
+      const server = await serve('listener', {
+        onWorkerError: () => {
+          throw new Error('apple');
+        },
+      });
+      const { port } = server.address();
+      const pid = await pidOf(port);
+      await rejectionOf(fetchFrom(port, '/die'));
+      await eventually(() => !lives(pid), 'the end of the process');
+      expect(await pidOf(port)).not.to.equal(pid);
+    } finally {
+      console.error = original;
+    }
+  });
+
+  it('a process that dies while it drains is not replaced once more', async () => {
+    const server = await serve();
+    const { port } = server.address();
+    const gate = makeGate();
+    const pid = await pidOf(port);
+    const waiting = rejectionOf(fetchFrom(port, at('/wait', gate)));
+    await gate.arrived();
+    let started = 0;
+    const note = () => started++;
+    subscribe('child_process', note);
+    try {
+      const reloading = server.reload();
+      await eventually(() => started === 1, 'the successor');
+      let answering = pid;
+      while (answering === pid) answering = await pidOf(port);
+      // It drains, and has one request in hand.
+      await turns(10);
+      process.kill(pid, 'SIGKILL');
+      await waiting;
+      await settled(reloading, 'reload()');
+      await turns(50);
+      expect(started).to.equal(1);
+    } finally {
+      unsubscribe('child_process', note);
+    }
+  });
+
+  it('close() does not wait for an application that is not loaded yet', async () => {
+    const gate = makeGate();
+    const app = appUrl('loads-once');
+    app.searchParams.set('gate', String(gate.token));
+    const server = await settled(
+      serveHttp(app, { port: 0, host: '127.0.0.1', processes: 1, signals: false }),
+      'the start',
+    );
+    servers.push(server);
+    const reloading = rejectionOf(server.reload());
+    await gate.arrived();
+    await settled(server.close(), 'close()');
+    expect(String(await reloading)).to.match(/closed before its process had loaded/);
   });
 
   it('a process that dies is replaced, and no other connection is lost', async () => {

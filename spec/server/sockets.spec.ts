@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { tasksFrom, ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
@@ -618,14 +619,72 @@ describe('serveSockets: where a connection goes', () => {
     server.close();
   });
 
+  it('a connection on its way to a process that dies is closed', async () => {
+    await using pool = new ProcessPoolExecutor(1, { concurrentTasksPerWorker: 8 });
+    await using server = await serveSockets(pool, echo, LOCAL);
+    const pid = await settled(pool.submit(() => process.pid));
+    // Stopped, it reads nothing of what it is sent.
+    process.kill(pid, 'SIGSTOP');
+    const clients = await Promise.all([1, 2, 3].map(() => dial(server.address().port)));
+    await eventually(() => server.stats().active === 3, 'the connections');
+    process.kill(pid, 'SIGKILL');
+    await Promise.all(clients.map(closed));
+    await eventually(() => server.stats().failed === 3, 'the end of the tasks');
+  });
+
+  it('a socket of TLS is bridged to a process, which cannot be handed it', async () => {
+    const key = Buffer.from('apple');
+    const psk = { ciphers: 'PSK', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+    await using pool = new ProcessPoolExecutor(1);
+    const done: Promise<unknown>[] = [];
+    const server = createTlsServer({ ...psk, pskCallback: () => key }, (socket) => {
+      done.push(settled(pool.submit(echo, socket)));
+    });
+    await settled(once(server.listen(LOCAL), 'listening'));
+    const { port } = server.address() as AddressInfo;
+    const options = { ...psk, port, host: '127.0.0.1', checkServerIdentity: () => undefined };
+    const client = connectTls({ ...options, pskCallback: () => ({ psk: key, identity: 'apple' }) });
+    try {
+      client.end('banana');
+      expect((await readToEnd(client)).toString()).to.equal('banana');
+      await settled(Promise.all(done));
+      expect(await settled(pool.submit(() => 1))).to.equal(1);
+    } finally {
+      client.destroy();
+      server.close();
+    }
+  });
+
+  it('an `onError` that throws harms nobody when the pool takes no more tasks', async () => {
+    const pool = new ThreadPoolExecutor(1);
+    const original = console.error;
+    let reported = 0;
+    console.error = () => reported++;
+    try {
+      const onError = () => {
+        throw new Error('apple');
+      };
+      await using server = await serveSockets(pool, echo, { ...LOCAL, onError });
+      await settled(pool.shutdown());
+      await closed(await dial(server.address().port));
+      await eventually(() => server.stats().failed === 1, 'the end of the connection');
+      expect(reported).to.equal(1);
+    } finally {
+      console.error = original;
+    }
+  });
+
   it('the number of slots follows the size of the pool', async () => {
     await using pool = new ThreadPoolExecutor(1);
     await using server = await serveSockets(pool, echo, LOCAL);
     const { port } = server.address();
     const silent = await dial(port);
     await eventually(() => server.stats().active === 1, 'the silent one');
+    const waiting = ask(port, 'apple');
+    await eventually(() => server.stats().waiting === 1, 'the one in line');
     await pool.resize({ maxWorkers: 2 });
-    expect((await ask(port, 'apple')).toString()).to.equal('apple');
+    expect((await waiting).toString()).to.equal('apple');
+    expect((await ask(port, 'banana')).toString()).to.equal('banana');
     silent.end();
     await closed(silent);
   });
