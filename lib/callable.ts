@@ -71,8 +71,7 @@ export function isRecursion(url: string | undefined): boolean {
 }
 
 function submittedIn(url: string): boolean {
-  const stack = String(new Error().stack);
-  return stack.includes(url) || (URL.canParse(url) && stack.includes(decodeURI(new URL(url).pathname)));
+  return String(new Error().stack).includes(url);
 }
 
 /**
