@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
 import { whileLoading } from '../callable.js';
-import { type ServerStats, Slots } from './slots.js';
+import { noCounts, type ServerStats, Slots } from './slots.js';
 
 /** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
 export interface OwnAddress {
@@ -42,12 +42,7 @@ export async function serve(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
   const listener = await Promise.race([listenerOf(app), aborted(drain)]);
   // Its module may never come to an end.
-  if (listener === undefined)
-    return new Slots(
-      () => 0,
-      0,
-      () => undefined,
-    ).counts();
+  if (listener === undefined) return noCounts();
   const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize } = settings;
   const server = createServer({
     headersTimeout,

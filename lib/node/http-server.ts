@@ -11,7 +11,7 @@ import { checkTimeout } from '../timeouts.js';
 import { parallelism } from './host.js';
 import type * as HttpGuest from './http-guest.js';
 import { ListenHandle, type ProcessOptions } from './process-host.js';
-import type { ServerStats } from './slots.js';
+import { noCounts, type ServerStats } from './slots.js';
 import { checkPort, type PooledServer, tell } from './socket-server.js';
 
 /** Options of {@link serveHttp}. */
@@ -372,10 +372,6 @@ function checkReusePort(given: unknown): boolean {
     throw new RangeError(`'reusePort' needs Node 23.1: this is ${process.version}`);
   }
   return true;
-}
-
-function noCounts(): ServerStats {
-  return { accepted: 0, active: 0, waiting: 0, refused: 0, completed: 0, failed: 0 };
 }
 
 function toUrl(app: unknown): string {

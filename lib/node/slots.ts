@@ -14,6 +14,10 @@ export interface ServerStats {
   failed: number;
 }
 
+export function noCounts(): ServerStats {
+  return { accepted: 0, active: 0, waiting: 0, refused: 0, completed: 0, failed: 0 };
+}
+
 /**
  * A bounded number of places, and a bounded line of those who wait for one: what a pooled server does with connections,
  * datagrams and requests alike. It counts them.

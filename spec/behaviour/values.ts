@@ -48,6 +48,25 @@ const HOSTILE: Record<string, () => unknown> = {
 
 const pair = (a: unknown, b: unknown) => [a, b];
 
+/** Has a step of the handler of traps throw on this side while `body` runs. */
+async function withTraps(
+  step: 'serialize' | 'deserialize',
+  thrown: () => unknown,
+  body: () => Promise<void>,
+): Promise<void> {
+  const trap = transferHandlers.get('trap');
+  if (trap === undefined) throw new Error('traps have no handler');
+  const harmful = () => {
+    throw thrown();
+  };
+  transferHandlers.set('trap', { ...trap, [step]: harmful });
+  try {
+    await body();
+  } finally {
+    transferHandlers.set('trap', trap);
+  }
+}
+
 /** The warnings of this process while `body` runs. */
 async function warningsDuring(body: () => Promise<void>): Promise<string[]> {
   const warnings: string[] = [];
@@ -219,44 +238,29 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
 
         it(`a result whose transfer handler throws ${what} when it arrives fails its task alone`, async () => {
           const pool = bench.pool({ maxWorkers: 1 });
-          const trap = transferHandlers.get('trap');
-          if (trap === undefined) throw new Error('traps have no handler');
-          transferHandlers.set('trap', {
-            ...trap,
-            deserialize: () => {
-              throw makeHarm();
-            },
-          });
-          try {
+          await withTraps('deserialize', makeHarm, async () => {
             const sprung = pool.submit(returnTrap, 'throws');
             const others = [1, 2, 3].map((value) => pool.submit((given: number) => given, value));
             await settled(Promise.allSettled([sprung]));
             expect(sprung.outcome()?.status).to.equal('rejected');
             expect(await settled(Promise.all(others))).to.deep.equal([1, 2, 3]);
             await settled(pool.join(), 'join() after what could not be read');
-          } finally {
-            transferHandlers.set('trap', trap);
-          }
+          });
         });
       }
 
       it('an argument that its transfer handler refuses is refused with its position', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
-        const trap = transferHandlers.get('trap');
-        if (trap === undefined) throw new Error('traps have no handler');
-        transferHandlers.set('trap', {
-          ...trap,
-          serialize: () => {
-            throw new RangeError('no traps today');
+        const refusal = new RangeError('no traps today');
+        await withTraps(
+          'serialize',
+          () => refusal,
+          async () => {
+            const error = await rejectionAs(pool.submit(pair, 1, new Trap('throws')), DOMException);
+            expect(error.message).to.equal('Argument 2 of pair cannot be cloned: no traps today');
+            expect(error.cause).to.equal(refusal);
           },
-        });
-        try {
-          const error = await rejectionAs(pool.submit(pair, 1, new Trap('throws')), DOMException);
-          expect(error.message).to.equal('Argument 2 of pair cannot be cloned: no traps today');
-          expect(error.cause).to.be.instanceOf(RangeError);
-        } finally {
-          transferHandlers.set('trap', trap);
-        }
+        );
       });
 
       it('sparse arrays of any length cross on both ways', async () => {
