@@ -33,7 +33,6 @@ const contenders = {
     module: 'ours',
     options: { source: true },
   },
-  'ours-bundled': { label: 'concurrent-futures, bundled', role: 'reference', module: 'ours-bundled' },
   'ours-priority': {
     label: 'concurrent-futures, priorities',
     role: 'ours',

@@ -32,7 +32,6 @@ const WARM_UP_ROUNDS = 2;
  *   checks what `sample` gave and turns the time into metrics
  * @property {(id: string, size: object) => Promise<Record<string, number>>} [alone] instead of the two: runs once in a
  *   fresh process for every sample
- * @property {() => Promise<void>} [prepare] runs once, before all of it
  * @property {string[]} [under] the command that its process is run by
  * @property {boolean} [endsByItself] `alone` stops its contender, and the process is left to end without being told
  * @property {(row: (id: string) => Record<string, ReturnType<typeof summary>> | undefined, bestPool: Function) =>

@@ -74,7 +74,6 @@ function lastError(stderr = '') {
 
 async function runWorkload(name) {
   const { workload } = await import(`./workloads/${name}.js`);
-  await workload.prepare?.();
   const start = performance.now();
   const load = os.loadavg()[0];
   let result;

@@ -231,7 +231,7 @@ function readRemote(target: object, key: PropertyKey): unknown {
 const thrown = handlers.get('throw') as TransferHandler<unknown, { value: unknown; whole?: WireError }>;
 
 /** Errors that cross in Comlink's answers keep what they are. The rest is Comlink's own form, for sides without this package. */
-handlers.set('throw', {
+const throwHandler: TransferHandler<unknown, unknown> = {
   canHandle: (value) => thrown.canHandle(value),
   serialize: (value) => {
     const error = (value as { value: unknown }).value;
@@ -244,14 +244,15 @@ handlers.set('throw', {
     if (whole === undefined) return thrown.deserialize(wire as never);
     throw decodeError(whole);
   },
-});
+};
 
 /** The message of Comlink's that rejects a call. */
 function throwOver(error: unknown): object {
   return { type: 'HANDLER', name: 'throw', value: { isError: true, value: undefined, whole: encodeError(error) } };
 }
 
-handlers.set('proxy', {
+/** What is passed by reference: the other side gets a Comlink proxy that is let go when its task ends. */
+const proxyHandler: TransferHandler<unknown, unknown> = {
   canHandle: (value) => (value as { [Comlink.proxyMarker]?: unknown })?.[Comlink.proxyMarker] === true,
   serialize: (value) => {
     const port = exposeObject(value as object);
@@ -289,7 +290,15 @@ handlers.set('proxy', {
       },
     );
   },
-});
+};
+
+/** Comlink has one map of handlers for all copies of this package: of a bundler's and Node's, say. The first one here stays. */
+const MARK = Symbol.for('concurrent-futures:handlers');
+if (!(MARK in handlers)) {
+  Object.defineProperty(handlers, MARK, { value: true });
+  handlers.set('throw', throwHandler);
+  handlers.set('proxy', proxyHandler);
+}
 
 /** The names of the handlers that users did not add. */
 const own = new Set(['proxy']);

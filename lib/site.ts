@@ -66,16 +66,23 @@ export function withoutOwnFrames(stack: string): string {
   return lines.join('\n');
 }
 
+/** Where this file is when it was built: among the modules, or in the bundle. */
+const BUILT = /\/dist\/(?:bundle\/)?[\w-]+\.js$/;
+
+/** A URL of a file as frames name it that are not of ES modules. */
+const toPath = (url: string) => decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[A-Za-z]:)/, '');
+
 const OWN_FILES = new URL('.', import.meta.url).href;
 
-/** The sources of this package, as frames name them where source maps are on: by a path, and not by a URL. */
-const OWN_SOURCES = import.meta.url.endsWith('/dist/site.js')
-  ? decodeURIComponent(new URL('../lib/', import.meta.url).pathname).replace(/^\/(?=[A-Za-z]:)/, '')
-  : OWN_FILES;
+/** How frames begin that are of this package; where source maps are on they name its sources. */
+const OWN_PLACES = [OWN_FILES, toPath(OWN_FILES)].concat(
+  BUILT.test(import.meta.url) ? toPath(import.meta.url.replace(BUILT, '/lib/')) : [],
+);
 
 /** Whether a line of a stack is a frame of this package. */
 function isOwn(line: string): boolean {
-  return line.includes(OWN_FILES) || line.replaceAll('\\', '/').includes(OWN_SOURCES);
+  const plain = line.replaceAll('\\', '/');
+  return OWN_PLACES.some((place) => plain.includes(place));
 }
 
 /** Continues the stack of an error from a worker with the place where its task was submitted, if the error lets itself. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import { ThreadPoolExecutor } from 'concurrent-futures';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -127,6 +128,8 @@ describe('package', function () {
       'dist/index.js',
       'dist/index.d.ts',
       'dist/index.js.map',
+      'dist/bundle/index.mjs',
+      'dist/bundle/package.json',
       'lib/index.ts',
       'LICENSE',
       'package.json',
@@ -169,6 +172,28 @@ describe('package', function () {
       expect(stderr).to.equal('');
     });
   }
+
+  it('what Node gets of each entry is what bundlers and browsers get', async () => {
+    for (const entry of entries) {
+      const names = async (condition: string) => {
+        const target = (manifest.exports[entry] as Record<string, string>)[condition] as string;
+        return Object.keys((await import(new URL(target, new URL('../', import.meta.url)).href)) as object).sort();
+      };
+      expect(await names('default'), entry).to.deep.equal(await names('module'));
+    }
+  });
+
+  it('a thread loads no module but what is bundled for it, and no code of the pool', async () => {
+    await using executor = new ThreadPoolExecutor(1);
+    const loaded = await executor.submit(() => {
+      const { _cache } = process.getBuiltinModule('node:module') as unknown as { _cache: Record<string, unknown> };
+      return Object.keys(_cache).map((file) => file.replaceAll('\\', '/'));
+    });
+    const own = loaded.filter((file) => !file.includes('/node_modules/comlink/'));
+    expect(own.filter((file) => !file.includes('/dist/bundle/'))).to.deep.equal([]);
+    expect(own.map((file) => file.split('/').at(-1))).to.include('worker-main.js');
+    for (const file of own) expect(readFileSync(file, 'utf8'), file).to.not.include('class Scheduler');
+  });
 
   it('a program that does nothing with the package ends at once, with it imported', async () => {
     const source = entries.map((entry) => `await import('${manifest.name}${entry.slice(1)}');`).join('\n');

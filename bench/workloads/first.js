@@ -1,13 +1,12 @@
 import { performance } from 'node:perf_hooks';
-import { bundle } from '../bundled.js';
 import { OTHER_POOLS, startContender } from '../contenders.js';
 import { check, WORKERS } from '../harness.js';
 
 /** @type {import('../harness.js').Workload} */
 export const workload = {
   title: 'First result',
-  what: 'A new executor in a fresh process: from its construction to the first result, from the start of the process to the first result (so with loading the library), and until the process has ended. This package is some fifty modules, each of which takes Node a fraction of a millisecond: the bundled row is the same code in one file, and one more in the thread.',
-  contenders: ['ours', 'ours-bundled', 'ours-source', 'piscina', ...OTHER_POOLS, 'comlink', 'raw'],
+  what: 'A new executor in a fresh process: from its construction to the first result, from the start of the process to the first result (so with loading the library), and until the process has ended.',
+  contenders: ['ours', 'ours-source', 'piscina', ...OTHER_POOLS, 'comlink', 'raw'],
   metrics: {
     first: { label: 'construction to result', unit: 'ms', better: 'less' },
     sinceStart: { label: 'process start to result', unit: 'ms', better: 'less' },
@@ -16,7 +15,6 @@ export const workload = {
   rounds: { full: 11, quick: 3 },
   size: () => ({}),
   endsByItself: true,
-  prepare: bundle,
 
   async alone(id) {
     let constructed;

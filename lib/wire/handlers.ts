@@ -75,13 +75,18 @@ const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
   },
 };
 
+/** Whether a value is of one of these classes. By its tag first: merely to name the class makes Node load all of its kind. */
+function isTagged(value: unknown, ...names: LateClass[]): boolean {
+  const tag = Object.prototype.toString.call(value).slice('[object '.length, -1);
+  return names.some((name) => name === tag && value instanceof globalThis[name]);
+}
+
+type LateClass = 'ReadableStream' | 'WritableStream' | 'TransformStream' | 'Headers' | 'Request' | 'Response';
+
 /** Things that structured cloning moves when they are listed, so that users need not list them. */
 const movedHandler: TransferHandler<object, object> = {
   canHandle: (value) =>
-    value instanceof ReadableStream ||
-    value instanceof WritableStream ||
-    value instanceof TransformStream ||
-    value instanceof MessagePort,
+    isTagged(value, 'ReadableStream', 'WritableStream', 'TransformStream') || value instanceof MessagePort,
   serialize: (value) => [value, [value]],
   deserialize: (value) => value,
 };
@@ -93,11 +98,6 @@ const errorHandler: TransferHandler<Error, WireError> = {
   deserialize: (wire) => decodeError(wire) as Error,
 };
 
-/** Whether a value is of a class of fetch. By its tag first: merely to name the class makes Node load all of fetch. */
-function isOfFetch(value: unknown, name: 'Headers' | 'Request' | 'Response'): boolean {
-  return Object.prototype.toString.call(value) === `[object ${name}]` && value instanceof globalThis[name];
-}
-
 const urlHandler: TransferHandler<URL, string> = {
   canHandle: (value) => value instanceof URL,
   serialize: (url) => [url.href, []],
@@ -105,7 +105,7 @@ const urlHandler: TransferHandler<URL, string> = {
 };
 
 const headersHandler: TransferHandler<Headers, [string, string][]> = {
-  canHandle: (value) => isOfFetch(value, 'Headers'),
+  canHandle: (value) => isTagged(value, 'Headers'),
   serialize: (headers) => [[...headers], []],
   deserialize: (entries) => new Headers(entries),
 };
@@ -118,7 +118,7 @@ interface WireRequest {
 }
 
 const requestHandler: TransferHandler<Request, WireRequest> = {
-  canHandle: (value) => isOfFetch(value, 'Request'),
+  canHandle: (value) => isTagged(value, 'Request'),
   serialize: (request) => {
     const { url, method, headers, body, cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy } =
       request;
@@ -146,7 +146,7 @@ interface WireResponse {
 }
 
 const responseHandler: TransferHandler<Response, WireResponse> = {
-  canHandle: (value) => isOfFetch(value, 'Response'),
+  canHandle: (value) => isTagged(value, 'Response'),
   serialize: ({ body, status, statusText, headers, url }) => [
     { body, init: { status, statusText, headers: [...headers] }, url },
     body === null ? [] : [body],

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { tasksFrom, ThreadPoolExecutor } from 'concurrent-futures';
+import { tasksFrom } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import { settled } from '../support/watchdog.js';
 
@@ -23,7 +23,7 @@ describe('the file that workers run', () => {
       `const { _extensions } = require('node:module');
       const load = _extensions['.js'];
       _extensions['.js'] = (module, file) => {
-        if (/\\bnode\\W\\w+-main\\.js$/.test(file)) console.error('A second copy of', file);
+        if (/\\bdist\\W(?!bundle\\b).*-main\\.js$/.test(file)) console.error('A second copy of', file);
         load(module, file);
       };`,
     );
@@ -50,18 +50,6 @@ describe('the file that workers run', () => {
     });
   }
 
-  it('is required in threads only where that can be interrupted', async () => {
-    await using executor = new ThreadPoolExecutor(1);
-    const required = await settled(
-      executor.submit(() => {
-        const { _cache } = process.getBuiltinModule('node:module') as unknown as { _cache: Record<string, unknown> };
-        return Object.keys(_cache).some((file) => file.endsWith('worker-main.js'));
-      }),
-    );
-    // A thread of Node 20 to 23 that is ended while `require` instantiates modules ends the whole process.
-    expect(required).to.equal(Number.parseInt(process.versions.node, 10) >= 24);
-  });
-
   it('serves behind NODE_OPTIONS that name a loader', async () => {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [STARTS, 'main'], {
       timeout: 15_000,
@@ -75,7 +63,7 @@ describe('the file that workers run', () => {
 
   it('is the program that a process is told it runs, unless the user gave one', async () => {
     await using plain = new ProcessPoolExecutor(1);
-    const main = fileURLToPath(new URL('../../dist/node/main.cjs', import.meta.url));
+    const main = fileURLToPath(new URL('../../dist/bundle/process-main.js', import.meta.url));
     expect(await settled(plain.submit(() => process.argv.slice(1)))).to.deep.equal([main]);
 
     const worker = new URL('../fixtures/own-worker.js', import.meta.url);

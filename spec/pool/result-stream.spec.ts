@@ -1,6 +1,6 @@
 import FakeTimers from '@sinonjs/fake-timers';
 import { expect } from 'chai';
-import { Future } from 'concurrent-futures';
+import { Future } from '../../dist/future.js';
 import { StreamReader } from '../../dist/pool/result-stream.js';
 import type { Task } from '../../dist/pool/task.js';
 

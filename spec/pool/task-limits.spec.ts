@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { expect } from 'chai';
 import type { TaskOptions } from 'concurrent-futures';
-import { TimeoutError } from 'concurrent-futures';
+import { TimeoutError } from '../../dist/errors.js';
 import { now } from '../../dist/node/clock.js';
 import { Callable } from '../../dist/pool/callables.js';
 import { Epochs } from '../../dist/pool/epochs.js';
