@@ -26,6 +26,8 @@ export interface Lane<T> {
   readonly idle: boolean;
   /** Tasks begun since its start. */
   readonly progress: number;
+  /** About how many ms it goes on with what it runs before it has a slot for more; 0 when it has one. */
+  readonly busyFor: number;
   /** The oldest task sent and not begun. */
   readonly oldest: T | undefined;
   takeOldest(count: number): T[];
@@ -71,8 +73,6 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   /** No task sent ahead is of lower priority than this. */
   #lowestAhead = Infinity;
   #lastProgress = -1;
-  /** How far the other lanes were when a lane was last given tasks. */
-  readonly #seen = new WeakMap<L, Map<L, number>>();
   /** ms of short tasks to send ahead to each lane, where that is not `AHEAD_MS`. */
   readonly #budgets = new WeakMap<L, number>();
   /** Whether tasks were left in the queue because all lanes had enough. */
@@ -235,17 +235,22 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     return this.#budgets.get(lane) ?? AHEAD_MS;
   }
 
-  /** Gives each worker what it will need next, about a millisecond's worth, so that it does not wait for the host. */
+  /**
+   * Gives each worker what it will need next, about a millisecond's worth, so that it does not wait for the host: those that
+   * get on first, in equal shares. What is left is for those that are busy for longer, the one that is free soonest first.
+   */
   #sendAhead(): void {
-    let ready = 0;
-    for (const lane of this.lanes) if (lane.state === 'ready' && lane.accepting) ready++;
-    for (const lane of this.lanes) {
+    const lanes = this.lanes
+      .filter((lane) => lane.state === 'ready' && lane.accepting)
+      .map((lane) => ({ lane, delay: lane.busyFor }))
+      .sort((a, b) => a.delay - b.delay);
+    let soon = lanes.filter(({ delay }) => delay < AHEAD_MS).length;
+    for (const { lane, delay } of lanes) {
       const { length } = this.queue;
       if (length === 0) return;
-      if (lane.state !== 'ready' || !lane.accepting) continue;
-      const share = Math.ceil(length / ready--);
+      const share = delay < AHEAD_MS ? Math.ceil(length / soon--) : length;
       if (!this.#isDue(lane)) continue;
-      this.#putBackStuck(lane);
+      this.#putBackStuck(delay);
       // What was put back comes first now, and may last longer.
       if (!this.#isDue(lane)) continue;
       const most = Math.min(share, MOST_AHEAD - lane.unbegun, lane.room);
@@ -275,24 +280,9 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     }
   }
 
-  /** A full lane that has begun nothing since this one was last given tasks may be stuck for long: its tasks go first. */
-  #putBackStuck(lane: L): void {
-    if (this.lanes.length === 1) return;
-    let seen = this.#seen.get(lane);
-    if (seen === undefined) {
-      seen = new Map();
-      this.#seen.set(lane, seen);
-    }
-    this.#putBackOlder(
-      // One that is ready and has a free slot is about to begin what it has.
-      (other) =>
-        other !== lane &&
-        (other.state !== 'ready' || other.active >= other.capacity) &&
-        seen.get(other) === other.progress,
-      Infinity,
-    );
-    seen.clear();
-    for (const other of this.lanes) seen.set(other, other.progress);
+  /** Tasks that wait in lanes that will be free later than one with this delay go first. */
+  #putBackStuck(delay: number): void {
+    if (this.lanes.length > 1) this.#putBackOlder((other) => delayOf(other) > delay + AHEAD_MS, Infinity);
   }
 
   /** Sends tasks from the head of the queue: at most `most`, and no more than `budget` ms of them, but one. */
@@ -315,7 +305,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     if (!this.#effects.send(lane, tasks)) this.#again = true;
   }
 
-  /** With nothing queued, free workers take over half of what waits behind busy ones, the oldest first. */
+  /** With nothing queued, free workers take over from busy ones, the oldest tasks first. */
   #level(): void {
     for (const lane of this.lanes) {
       if (lane.state !== 'ready' || !lane.accepting) continue;
@@ -333,10 +323,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
           most = waiting;
         }
         if (victim === undefined) break;
-        // What waits in a worker that is not full was meant for slots, not for a batch.
-        const full = victim.state === 'ready' && victim.active >= victim.capacity;
-        const half = full && most > free ? free + Math.floor((most - free) / 2) : Math.min(free, most);
-        const tasks = victim.takeOldest(Math.min(half, lane.room));
+        const tasks = victim.takeOldest(Math.min(shareOf(victim, most, free), lane.room));
         if (tasks.length > 0) this.#handOver(lane, tasks);
         else (passed ??= new Set()).add(victim);
       }
@@ -373,6 +360,20 @@ function freeSlots(lane: Lane<unknown>): number {
 /** How many tasks wait in a lane for others to end; those that it has a slot for are about to begin. */
 function waitingIn(lane: Lane<unknown>): number {
   return lane.state === 'ready' ? lane.unbegun - Math.max(0, lane.capacity - lane.active) : lane.unbegun;
+}
+
+/** About how many ms it takes until a lane gets on with what waits in it. */
+function delayOf(lane: Lane<Schedulable>): number {
+  return lane.state === 'ready' ? lane.busyFor : START_COST_MS;
+}
+
+/** How many of the tasks that wait in a lane a free one takes over, so that both are through at about the same time. */
+function shareOf(victim: Lane<Schedulable>, waiting: number, free: number): number {
+  // What waits in a worker that is not full was meant for slots, not for a batch.
+  const full = victim.state === 'ready' && victim.active >= victim.capacity;
+  if (!full || waiting <= free) return Math.min(free, waiting);
+  const delay = victim.busyFor / (victim.oldest?.callable.estimate ?? AHEAD_MS);
+  return Math.max(free, Math.floor((waiting + (delay > 0 ? delay : 0)) / 2));
 }
 
 /** True when tasks wait in a lane behind others, and not only for the lane to wake. */

@@ -1,3 +1,4 @@
+import { now } from '#host';
 import { textMemory, unpack } from '#handlers';
 import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
@@ -95,8 +96,8 @@ export class WorkerRunner {
   readonly name: string;
   readonly capacity: number;
   state: 'starting' | 'ready' | 'ending' | 'ended' = 'starting';
-  /** When it became idle, in ms of `performance.now()`. */
-  idleSince = performance.now();
+  /** When it became idle, in ms on the shared clock. */
+  idleSince = now();
 
   readonly #events: RunnerEvents;
   readonly #connection: Connection;
@@ -110,6 +111,9 @@ export class WorkerRunner {
   readonly #free: number[] = [];
   /** Sent and, as far as is known, not begun; in the order sent. Begun ones are dropped when they are noticed. */
   readonly #ahead = new TaskList<Task>();
+  /** The task that was begun last, as far as that was noticed, and when it was, in ms on the shared clock. */
+  #latest: Task | undefined;
+  #latestSince = 0;
   /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
   readonly #abandoned = new Set<Task>();
   readonly #resting = new Set<Task>();
@@ -248,21 +252,40 @@ export class WorkerRunner {
 
   /** The oldest task that it has not begun. */
   get oldest(): Task | undefined {
-    for (const task of this.#ahead) {
-      if (!this.isBegun(task)) return task;
+    this.#noticeBegun();
+    return this.#ahead.first;
+  }
+
+  /**
+   * About how long it goes on with what it runs, in ms. What has run for longer than its kind usually does may go on for as
+   * long again as it is late.
+   */
+  get busyFor(): number {
+    if (this.#table === undefined || this.active < this.capacity) return 0;
+    this.#noticeBegun();
+    if (this.#latest === undefined) return 0;
+    const { estimate = 0 } = this.#latest.callable;
+    // Of several that are interleaved, one will end before.
+    return this.capacity > 1 ? estimate / this.capacity : Math.abs(estimate - (now() - this.#latestSince));
+  }
+
+  /** Drops from those ahead what has been begun. */
+  #noticeBegun(): void {
+    const before = this.#latest;
+    for (let task = this.#ahead.first; task !== undefined && this.isBegun(task); task = this.#ahead.first) {
       this.#ahead.remove(task);
+      this.#latest = task;
     }
-    return undefined;
+    if (this.#latest !== before) this.#latestSince = now();
   }
 
   /** Takes back the oldest of the tasks that it has not begun, at most `count`. What was moved there has to stay. */
   takeOldest(count: number): Task[] {
     const taken: Task[] = [];
+    this.#noticeBegun();
     for (const task of this.#ahead) {
       if (taken.length === count) break;
-      if (task.moves) continue;
-      if (this.takeBack(task)) taken.push(task);
-      else this.#ahead.remove(task);
+      if (!task.moves && this.takeBack(task)) taken.push(task);
     }
     return taken;
   }
@@ -321,7 +344,7 @@ export class WorkerRunner {
   /** An object lives in it, or does no more. */
   pin(by: 1 | -1): void {
     this.#pins += by;
-    if (this.#pins === 0) this.idleSince = performance.now();
+    if (this.#pins === 0) this.idleSince = now();
   }
 
   /** Whether objects live in it. */
@@ -409,6 +432,7 @@ export class WorkerRunner {
 
   #release(task: Task): void {
     if (task.list === (this.#ahead as unknown)) this.#ahead.remove(task);
+    if (task === this.#latest) this.#latest = undefined;
     this.#slots[task.slot] = undefined;
     this.#free.push(task.slot);
     task.slot = -1;
@@ -420,7 +444,7 @@ export class WorkerRunner {
   }
 
   #noteIdle(): void {
-    if (this.#inFlight === 0) this.idleSince = performance.now();
+    if (this.#inFlight === 0) this.idleSince = now();
     if (this.#inFlight === this.#resting.size) this.#noteRef();
   }
 

@@ -1,3 +1,4 @@
+import { now } from '#host';
 import { unref } from '../timeouts.js';
 import type { Scheduler } from './scheduler.js';
 import type { Task } from './task.js';
@@ -81,10 +82,10 @@ export class Workforce {
     const idle = this.#dispensable();
     if (idle.length === 0) return;
     const oldest = Math.min(...idle.map(({ idleSince }) => idleSince));
-    const wait = Math.max(1, oldest + this.#idleTimeout - performance.now());
+    const wait = Math.max(1, oldest + this.#idleTimeout - now());
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = undefined;
-      const since = performance.now() - this.#idleTimeout;
+      const since = now() - this.#idleTimeout;
       for (const runner of this.#dispensable()) if (runner.idleSince <= since) runner.terminate();
       this.watchIdle();
     }, wait);

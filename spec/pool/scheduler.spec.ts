@@ -320,6 +320,71 @@ describe('Scheduler', () => {
       expect(pool.tasks.filter(({ ended }) => ended === undefined).length).to.be.at.most(2);
     });
 
+    /** Two workers, of which the first one runs a task of 100 ms and the second one a task of a microsecond. */
+    const besideLong = () => {
+      const pool = poolOf(lasting(100), 2, { sizes: { maxWorkers: 2, minWorkers: 2, minSpareWorkers: 0 } });
+      pool.callables.push(lasting(0.001), lasting(30));
+      for (const lane of pool.lanes) pool.started(lane);
+      submit(pool, 1);
+      submit(pool, 1, { callable: 1 });
+      pool.settle();
+      return pool;
+    };
+
+    it('pump sends short tasks to the worker that gets on, not to one that is busy for long', () => {
+      const pool = besideLong();
+      submit(pool, 100, { callable: 1 });
+      expect(pool.lanes.map(({ ahead }) => ahead.size)).to.deep.equal([0, 100]);
+    });
+
+    it('pump sends what is left to the worker that is busy for long: it must not run dry while tasks wait', () => {
+      const pool = besideLong();
+      submit(pool, 3000, { callable: 1 });
+      const [long, short] = pool.lanes.map(({ ahead }) => [...ahead].map(({ order }) => order));
+      expect(short!.length).to.be.within(999, 1000);
+      expect(long!.length).to.be.within(999, 1000);
+      expect(Math.max(...short!), 'the older ones are where they begin first').to.be.below(Math.min(...long!));
+    });
+
+    it('pump sends short tasks to the worker that is free soonest when all are busy for long, and leaves them there', () => {
+      const pool = besideLong();
+      const [long, shorter] = pool.lanes;
+      shorter!.end(0);
+      pool.hear(shorter!);
+      submit(pool, 1, { callable: 2 });
+      pool.settle();
+      for (let i = 1; i <= 10; i++) {
+        submit(pool, 1, { callable: 1 });
+        expect([long!.ahead.size, shorter!.ahead.size]).to.deep.equal([0, i]);
+      }
+      expect(new Set(pool.sends).size, 'none was sent twice').to.equal(pool.sends.length);
+    });
+
+    it('a worker that is free takes over all that waits behind a long task, and half of what waits behind a short one', () => {
+      for (const [callable, left] of [
+        [0, 0],
+        [1, 5],
+      ] as const) {
+        const pool = besideLong();
+        const [victim, thief] = pool.lanes;
+        if (callable === 1) {
+          victim!.end(0);
+          pool.hear(victim!);
+          submit(pool, 1, { callable });
+          pool.settle();
+        }
+        submit(pool, 10, { callable: 1 });
+        // All of them wait behind the first one, however that came.
+        pool.scheduler.recallAll();
+        const waiting = [...pool.scheduler.queue];
+        for (const task of waiting) pool.scheduler.queue.remove(task);
+        victim!.receive(waiting);
+        thief!.end(0);
+        pool.hear(thief!);
+        expect([victim!.ahead.size, thief!.ahead.size]).to.deep.equal([left, 10 - left]);
+      }
+    });
+
     it('a worker that is about to begin its task keeps it, however little it has done of late', () => {
       const pool = poolOf(unknown(), 2);
       pool.callables.push(new FakeCallable(0.001, false));

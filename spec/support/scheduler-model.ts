@@ -88,6 +88,13 @@ export class FakeLane implements Lane<FakeTask> {
     return this.#model.setup.sharedMemory ? this.progressed : this.#sends;
   }
 
+  /** As if what it runs had just begun. */
+  get busyFor(): number {
+    this.#model.race(this);
+    if (!this.#model.setup.sharedMemory || this.begun.size < this.capacity) return 0;
+    return Math.min(...[...this.begun].map(({ callable }) => callable.estimate ?? callable.runTime)) / this.capacity;
+  }
+
   get oldest(): FakeTask | undefined {
     this.#model.race(this);
     if (!this.#model.setup.sharedMemory) return undefined;
