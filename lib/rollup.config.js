@@ -50,6 +50,27 @@ const typescript = {
   },
 };
 
+const PROGRAM = `${lib}index.ts`;
+const THREAD = `${lib}node/worker-main.ts`;
+
+/** All that is loaded with a module, itself included. */
+function loadedWith(id, getModuleInfo, loaded = new Set()) {
+  if (loaded.has(id)) return loaded;
+  loaded.add(id);
+  for (const next of getModuleInfo(id)?.importedIds ?? []) loadedWith(next, getModuleInfo, loaded);
+  return loaded;
+}
+
+/** Few files, of which neither a program nor a thread loads one that it does not need. */
+function chunkOf(id, { getModuleInfo }) {
+  const inProgram = loadedWith(PROGRAM, getModuleInfo).has(id);
+  // Not the main file itself: to load it is to serve.
+  const inThread = id !== THREAD && loadedWith(THREAD, getModuleInfo).has(id);
+  if (inProgram && inThread) return 'shared';
+  if (inProgram) return 'pool';
+  return inThread ? 'guest' : undefined;
+}
+
 export default {
   input: Object.fromEntries([...ENTRIES, ...GUESTS].map((name) => [name.split('/').at(-1), `${lib}${name}.ts`])),
   external: (id) => !id.startsWith('.') && !id.startsWith('#') && !path.isAbsolute(id),
@@ -61,6 +82,7 @@ export default {
     sourcemapExcludeSources: true,
     entryFileNames: '[name].js',
     chunkFileNames: 'chunk-[name].js',
+    manualChunks: chunkOf,
     externalLiveBindings: false,
     generatedCode: 'es2015',
     esModule: false,
