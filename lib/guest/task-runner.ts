@@ -64,6 +64,8 @@ const sentAgain = (id: unknown): Meta => ({ id: id as number, attempt: 1, how: '
 /** The port to the host, seen from a guest. */
 export interface GuestPort {
   postMessage(message: unknown, transfer?: readonly unknown[]): void;
+  /** Tells of a task that has ended and gave nothing, with others that end in the same turn of the event loop. */
+  postEnd?(slot: number, number: number, began: number, ended: number): void;
   /** Throws for what it cannot send although structured cloning can. */
   clone?: (value: unknown) => unknown;
 }
@@ -85,6 +87,8 @@ export class TaskRunner {
   readonly #loading = new Set<number>();
   readonly #streams = new Map<number, GuestStream>();
   readonly #disposers = new Map<number, Disposer[]>();
+  /** Tasks whose end may be told late. */
+  readonly #quiet = new Set<number>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
   /** Messages of the host so far. */
   #received = 0;
@@ -316,6 +320,7 @@ export class TaskRunner {
       return;
     }
     if (disposers.length > 0) this.#disposers.set(number, disposers);
+    if (details.endsQuietly) this.#quiet.add(number);
     this.#start(callable, args, 0, args.length, slot, number, began, details);
   }
 
@@ -472,8 +477,13 @@ export class TaskRunner {
     const ended = (this.#clock = now());
     // The end of a stream must not overtake its last items, which go by message.
     const inOrder = this.#streams.size > 0 && this.#streams.has(number);
+    const isQuiet = this.#quiet.size > 0 && this.#quiet.has(number);
     this.#forget(number);
     const table = this.#table;
+    if (table === undefined && isQuiet && value === undefined && this.#port.postEnd !== undefined) {
+      this.#port.postEnd(slot, number, began, ended);
+      return;
+    }
     const tag = tagOf(value);
     if (table !== undefined && tag >= 0 && !inOrder) {
       table.write(slot, tag, value, began, ended);
@@ -536,6 +546,7 @@ export class TaskRunner {
   #forget(number: number, stopped = false): void {
     if (this.#signals.size > 0) this.#signals.delete(number);
     if (this.#streams.size > 0) this.#streams.delete(number);
+    if (this.#quiet.size > 0) this.#quiet.delete(number);
     if (this.#disposers.size === 0) return;
     for (const dispose of this.#disposers.get(number) ?? []) void dispose(stopped);
     this.#disposers.delete(number);

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
+import { ENDED } from '../wire/protocol.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
   COMLINK,
@@ -106,7 +107,15 @@ export class ParentChannel {
         unreadable();
       },
     );
+    const ends: unknown[] = [];
+    const tellEnds = () => {
+      if (ends.length > 0) this.#ipc.post(TASK_PORT, [ENDED, ...ends.splice(0)]);
+    };
+    process.on('exit', tellEnds);
     return {
+      postEnd: (...end) => {
+        if (ends.push(...end) === end.length) setImmediate(tellEnds);
+      },
       clone: tryToFrame,
       postMessage: (message, transfer) => {
         this.#ipc.post(TASK_PORT, message, transfer);

@@ -90,7 +90,8 @@ function encodeSocket(value: Socket, served: boolean): HandledValue | undefined 
   rawHandle(value)?.readStop?.();
   // So would be what it has read already: that goes along.
   const head: unknown = value.readableLength > 0 ? value.read() : null;
-  return { value: { placeholder, head, allowHalfOpen: value.allowHalfOpen, served }, handler: 'handle', handle: value };
+  const wire = { placeholder, head, allowHalfOpen: value.allowHalfOpen, served };
+  return { value: wire, handler: 'handle', handle: value, endsQuietly: served };
 }
 
 function toPath(source: string | URL): string {

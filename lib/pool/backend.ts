@@ -56,6 +56,8 @@ export interface HandledValue {
   handle?: unknown;
   /** Is moved with the message. */
   transfer?: readonly unknown[];
+  /** Nobody waits for the task's end but for its slot: where that takes a message, several may share one. */
+  endsQuietly?: boolean;
 }
 
 /** A platform's kind of worker: all that the pool knows of threads and processes. */

@@ -137,6 +137,7 @@ export class Outbox {
       tellBegin: this.#sharedMemory && tellsBegin(task),
       handled: [],
       adapts: typeof special === 'object' && special.adapts,
+      endsQuietly: false,
     };
     let at: number | undefined;
     try {
@@ -149,6 +150,7 @@ export class Outbox {
           details.handled.push([position, handled.handler]);
           transfer.push(...(handled.transfer ?? []));
           ({ handle } = handled);
+          if (handled.endsQuietly === true) details.endsQuietly = true;
           movesForGood = true;
           return;
         }

@@ -11,6 +11,7 @@ import {
   BEGUN,
   BELL,
   CREDIT,
+  ENDED,
   FAILURE,
   INITIALIZER_FAILED,
   ITEMS,
@@ -470,6 +471,9 @@ export class WorkerRunner {
         this.#endOne(task, message);
         break;
       }
+      case ENDED:
+        this.#endQuietly(message as number[]);
+        break;
       case BEGUN: {
         const task = this.#slots[message[1] as number];
         if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
@@ -539,6 +543,20 @@ export class WorkerRunner {
     }
     this.#release(task);
     this.#events.timed(task, began as number, ended as number);
+    this.#tell(endings);
+  }
+
+  #endQuietly(message: readonly number[]): void {
+    const endings: Endings = { failed: false, tasks: [], values: [] };
+    for (let at = 1; at < message.length; at += 4) {
+      const [slot, number, began, ended] = message.slice(at) as [number, number, number, number];
+      const task = this.#slots[slot];
+      if (task?.number !== number) continue;
+      this.#release(task);
+      this.#events.timed(task, began, ended);
+      endings.tasks.push(task);
+      endings.values.push(undefined);
+    }
     this.#tell(endings);
   }
 

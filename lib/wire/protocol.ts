@@ -40,6 +40,8 @@ export const BELL = 0;
 export const RESULT = 1;
 /** `[FAILURE, slot, number, began, ended, error]` */
 export const FAILURE = 2;
+/** `[ENDED, (slot, number, began, ended) × count]`: tasks whose end is told late, and that gave nothing. */
+export const ENDED = 10;
 /** `[BEGUN, slot, number, began]`, for tasks that asked for it. */
 export const BEGUN = 3;
 /** `[READY]`: the initializer has ended well. */
@@ -77,6 +79,8 @@ export interface RichDetails {
   tellBegin: boolean;
   /** Arguments that a transfer handler encoded: position and name of the handler. */
   handled: [position: number, handler: string][];
+  /** Its end may be told together with others, at the end of the turn of the event loop. */
+  endsQuietly: boolean;
   /** For streams: whether the reader's credit follows the speed of the items, so that it may be given back. */
   adapts: boolean;
 }

@@ -632,6 +632,18 @@ describe('serveSockets: where a connection goes', () => {
     await eventually(() => server.stats().failed === 3, 'the end of the tasks');
   });
 
+  it('a connection that has ended counts as served although its process ends in the same turn of the event loop', async () => {
+    await using pool = new ProcessPoolExecutor(1);
+    const farewell = (socket: Socket) => {
+      socket.once('finish', () => setImmediate(() => process.exit(0)));
+      socket.end('apple');
+    };
+    await using server = await serveSockets(pool, farewell, LOCAL);
+    expect(String(await readToEnd(await dial(server.address().port)))).to.equal('apple');
+    await eventually(() => server.stats().active === 0, 'the end of the task');
+    expect(server.stats()).to.include({ completed: 1, failed: 0 });
+  });
+
   it('a socket of TLS is bridged to a process, which cannot be handed it', async () => {
     const key = Buffer.from('apple');
     const psk = { ciphers: 'PSK', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
