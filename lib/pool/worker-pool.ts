@@ -1,5 +1,4 @@
-import { now } from '#host';
-import { channels, reportCallbackError, warn } from '#diagnostics';
+import { reportCallbackError, warn } from '#diagnostics';
 import { wrapRemoteObject } from '../comlink.js';
 import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
 import {
@@ -17,8 +16,7 @@ import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
 import { ResultStream, StreamReader } from './result-stream.js';
-import { Durations } from './durations.js';
-import { Epochs } from './epochs.js';
+import { Ledger } from './ledger.js';
 import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
 import { RoomWaiters } from './room.js';
 import { Scheduler } from './scheduler.js';
@@ -47,10 +45,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #scheduler: Scheduler<Task, WorkerRunner>;
   readonly #callables: CallableRegistry;
   readonly #initializer: ServeConfig['initializer'];
-  readonly #epochs = new Epochs();
+  readonly #ledger = new Ledger(this);
   readonly #room: RoomWaiters;
-  readonly #waitTime = new Durations();
-  readonly #runTime = new Durations();
   readonly #limits: TaskLimits;
   readonly #workforce: Workforce;
   readonly #sites = new SiteSampler();
@@ -59,21 +55,13 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #spared = new WeakSet<Task>();
   readonly #vitalSigns = new VitalSigns();
 
-  /** When the pool was made, in ms on the shared clock. */
-  readonly #made = now();
   #nextOrder = 0;
   /** Sendings of tasks to workers so far. */
   #sends = 0;
-  #submitted = 0;
-  #completed = 0;
-  #failed = 0;
-  #cancelled = 0;
   #deaths = 0;
   #isShutdown = false;
   #broken: { message: string; cause: unknown } | undefined;
   #pumpQueued = false;
-  /** Cancelled in this turn. */
-  readonly #leaving: Task[] = [];
   #submitsThisTurn = 0;
 
   protected constructor(
@@ -114,7 +102,7 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   /** @inheritDoc */
   join(): Promise<void> {
-    return this.#epochs.join();
+    return this.#ledger.join();
   }
 
   /** @inheritDoc */
@@ -143,7 +131,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       else busy++;
       queued += runner.unbegun;
     }
-    const pending = this.#pending;
+    const { pending } = this.#ledger;
     queued = Math.min(queued, pending);
     return {
       workers: idle + busy,
@@ -151,12 +139,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       busy,
       queued,
       running: pending - queued,
-      submitted: this.#submitted,
-      completed: this.#completed,
-      failed: this.#failed,
-      cancelled: this.#cancelled,
-      waitTime: this.#waitTime.snapshot(),
-      runTime: this.#runTime.snapshot(),
+      ...this.#ledger.counts(),
     };
   }
 
@@ -222,15 +205,10 @@ export abstract class WorkerPoolExecutor extends Executor {
     } else {
       return false;
     }
-    this.#cancelled++;
-    if (channels.taskCancelled.hasSubscribers) channels.taskCancelled.publish(this.#trace(task));
+    this.#ledger.cancelled(task);
     this.#close(task);
     // The future is told when this returns, and before those who wait for all of them.
-    if (this.#leaving.push(task) === 1) {
-      void TURN.then(() => {
-        for (const { epoch } of this.#leaving.splice(0)) this.#epochs.leave(epoch);
-      });
-    }
+    this.#ledger.leaveAfterTurn(task);
     return true;
   }
 
@@ -295,8 +273,8 @@ export abstract class WorkerPoolExecutor extends Executor {
     }
     this.#room.use();
     const order = this.#nextOrder++;
-    const epoch = this.#epochs.enter();
-    const submitted = Math.round((now() - this.#made) * 1000);
+    const epoch = this.#ledger.enter();
+    const submitted = this.#ledger.age;
     const extra = extraOf(args, options, special);
     const task = new Task(
       callable,
@@ -307,14 +285,12 @@ export abstract class WorkerPoolExecutor extends Executor {
       site ?? this.#sites.note(callable, submitted),
       submitted,
     );
-    this.#submitted++;
-    if (channels.taskSubmitted.hasSubscribers) channels.taskSubmitted.publish(this.#trace(task));
+    this.#ledger.submitted(task);
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
-      this.#cancelled++;
-      if (channels.taskCancelled.hasSubscribers) channels.taskCancelled.publish(this.#trace(task));
+      this.#ledger.cancelled(task);
       this.#close(task);
       markCancelled(task.future);
-      this.#epochs.leave(epoch);
+      this.#ledger.leave(task);
       return task;
     }
     const { queue } = this.#scheduler;
@@ -333,13 +309,9 @@ export abstract class WorkerPoolExecutor extends Executor {
     return task;
   }
 
-  get #pending(): number {
-    return this.#submitted - this.#completed - this.#failed - this.#cancelled;
-  }
-
   /** What the queue takes beyond the tasks that the workers can run: `maxQueueSize` counts waiting tasks only. */
   #roomInQueue(): number {
-    return this.#options.maxQueueSize + this.slots - this.#pending;
+    return this.#options.maxQueueSize + this.slots - this.#ledger.pending;
   }
 
   #checkOpen(): void {
@@ -392,9 +364,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     try {
       return this.#workforce.start(config, {
         ready: (runner) => {
-          if (channels.workerStarted.hasSubscribers) {
-            channels.workerStarted.publish({ executor: this, worker: runner.name });
-          }
+          this.#ledger.workerStarted(runner.name);
           this.#pump();
           this.#workforce.watchIdle();
         },
@@ -409,7 +379,7 @@ export abstract class WorkerPoolExecutor extends Executor {
           this.#onEnded(runner, endings);
         },
         begun: (task, at) => {
-          if (channels.taskStarted.hasSubscribers) channels.taskStarted.publish(this.#trace(task));
+          this.#ledger.started(task);
           this.#limits.start(task, at);
         },
         exited: (runner, exit) => {
@@ -423,10 +393,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   }
 
   #onTimed(task: Task, began: number, ended: number): void {
-    const ran = ended - began;
-    task.callable.learn(ran);
-    this.#runTime.record(ran);
-    this.#waitTime.record(began - this.#made - task.submitted / 1000);
+    task.callable.learn(ended - began);
+    this.#ledger.timed(task, began, ended);
   }
 
   #onEnded(runner: WorkerRunner, endings: Endings): void {
@@ -460,28 +428,20 @@ export abstract class WorkerPoolExecutor extends Executor {
         addSite(value, task.site);
         this.#fail(task, value);
       } else {
-        this.#completed++;
-        if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ ...this.#trace(task), value });
+        this.#ledger.completed(task, value);
         this.#close(task);
         succeed(task.future, value);
-        this.#epochs.leave(task.epoch);
+        this.#ledger.leave(task);
       }
     }
   }
 
   #fail(task: Task, error: unknown): void {
     if (task.future.done()) return;
-    this.#failed++;
-    if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ ...this.#trace(task), error });
+    this.#ledger.failed(task, error);
     this.#close(task);
     fail(task.future, error);
-    this.#epochs.leave(task.epoch);
-  }
-
-  /** A task as the diagnostics channels tell of it. */
-  #trace(task: Task): object {
-    const { order, callable, priority, attempt, future, runner } = task;
-    return { executor: this, task: { order, name: callable.name, priority, attempt, future }, worker: runner?.name };
+    this.#ledger.leave(task);
   }
 
   /** The bookkeeping at the end of a task, before its future tells anybody. */
@@ -493,9 +453,7 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   #onExit(runner: WorkerRunner, { death, expected, begun, loading, unbegun }: RunnerExit): void {
     this.#scheduler.remove(runner);
-    if (channels.workerEnded.hasSubscribers) {
-      channels.workerEnded.publish({ executor: this, worker: runner.name, expected, death });
-    }
+    this.#ledger.workerEnded(runner.name, expected, death);
     const lost: Task[] = [];
     const again: Task[] = [];
     const spared: Task[] = [];
@@ -595,7 +553,7 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   #endIfDone(): void {
     if (!this.#closing) return;
-    if (this.#pending === 0) this.#workforce.terminate();
+    if (this.#ledger.pending === 0) this.#workforce.terminate();
     else if (this.#scheduler.queue.length === 0) this.#workforce.terminateIdle();
   }
 
