@@ -34,8 +34,8 @@ const WARM_UP_ROUNDS = 2;
  *   fresh process for every sample
  * @property {string[]} [under] the command that its process is run by
  * @property {boolean} [endsByItself] `alone` stops its contender, and the process is left to end without being told
- * @property {(row: (id: string) => Record<string, ReturnType<typeof summary>> | undefined, bestPool: Function) =>
- *   object[]} [bars]
+ * @property {(figures: { row: Function, times: Function, bestPool: Function, size: object }) => object[]} [bars] each with
+ *   its `limit`, if there is one: what the same work reaches without a pool
  */
 
 /** Runs `count` tasks, all submitted before the first result is waited for. */

@@ -16,7 +16,7 @@ export function judge(result) {
 
   let bars = [];
   try {
-    bars = workload.bars?.({ times, bestPool, row: (id) => find(id).metrics }) ?? [];
+    bars = workload.bars?.({ times, bestPool, row: (id) => find(id).metrics, size: workload.size(result.quick) }) ?? [];
   } catch {
     result.notes.push('The bars could not be judged: a figure they need is missing.');
   }
@@ -78,15 +78,20 @@ function section(result) {
 
 function barsSection(results) {
   const lines = results.flatMap(({ workload, bars }) =>
-    bars.map(({ text, value, atLeast, atMost, met }) => [
+    bars.map(({ text, value, atLeast, atMost, met, limit }) => [
       workload.title,
       text,
       atLeast === undefined ? `≤ ${formatNumber(atMost)}` : `≥ ${formatNumber(atLeast)}`,
       formatNumber(value),
       met ? 'met' : '**missed**',
+      limit === undefined ? '' : `${formatNumber(limit.value)}: ${limit.text}`,
     ]),
   );
-  return lines.length === 0 ? [] : ['## Aims', table(['workload', 'aim', 'bound', 'measured', ''], lines)];
+  if (lines.length === 0) return [];
+  const header = ['workload', 'aim', 'bound', 'measured', '', 'the same figure of what has no pool'];
+  const what =
+    'The last column says how near to the bound the same work comes in the same run where no pool is in the way: without a queue, without cancelling, without protection.';
+  return ['## Aims', table(header, lines), what];
 }
 
 function worseList(results, role) {

@@ -88,7 +88,7 @@ async function runWorkload(name) {
   }
   const seconds = (performance.now() - start) / 1000;
   process.stderr.write(`${name}: ${seconds.toFixed(1)} s\n`);
-  return judge({ name, workload, rows: result.rows, notes: result.notes, load, seconds });
+  return judge({ name, workload, rows: result.rows, notes: result.notes, load, seconds, quick: options.quick });
 }
 
 async function versionOf(name) {

@@ -42,6 +42,7 @@ export const workload = {
   },
 
   bars({ times }) {
-    return [{ text: 'at least 0.90 of the ideal', value: times('ours', 'ideal', 'time'), atLeast: 0.9 }];
+    const limit = { text: 'two plain loops', value: times('split-by-hand', 'ideal', 'time') };
+    return [{ text: 'at least 0.90 of the ideal', value: times('ours', 'ideal', 'time'), atLeast: 0.9, limit }];
   },
 };

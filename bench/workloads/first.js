@@ -35,6 +35,7 @@ export const workload = {
       text: `no later than the best pool (${metric === 'first' ? 'from construction' : 'from process start'})`,
       value: 1 / times('ours', bestPool(metric), metric),
       atMost: 1,
+      limit: { text: 'raw postMessage', value: 1 / times('raw', bestPool(metric), metric) },
     }));
   },
 };
