@@ -39,11 +39,12 @@ const typescript = {
     emit('package.json', '{ "type": "commonjs" }\n');
     for (const name of ENTRIES) {
       const names = files[`${name}.js`].exports.join(', ');
-      // Not by `import`, for which Node would load the lexer of CommonJS first.
+      // Not by `import`, for which Node would load the lexer of CommonJS first. Tools that trace files know this form.
       emit(
         `${name}.mjs`,
         `import { createRequire } from 'node:module';\n` +
-          `const { ${names} } = createRequire(import.meta.url)('./${name}.js');\n` +
+          `const require = createRequire(import.meta.url);\n` +
+          `const { ${names} } = require('./${name}.js');\n` +
           `export { ${names} };\n`,
       );
     }

@@ -37,7 +37,7 @@ export class SubmitSite implements Site {
 
   lines(): string {
     return linesOf(this)
-      .filter((line) => /^\s*at |@/.test(line) && !isOwn(line))
+      .filter((line) => FRAME.test(line) && !isOwn(line))
       .join('\n');
   }
 }
@@ -67,22 +67,27 @@ export function withoutOwnFrames(stack: string): string {
 }
 
 /** Where this file is when it was built: among the modules, or in the bundle. */
-const BUILT = /\/dist\/(?:bundle\/)?[\w-]+\.js$/;
+const BUILT = /\/dist\/(?:site|bundle\/chunk-shared)\.js$/;
 
 /** A URL of a file as frames name it that are not of ES modules. */
 const toPath = (url: string) => decodeURIComponent(new URL(url).pathname).replace(/^\/(?=[A-Za-z]:)/, '');
 
-const OWN_FILES = new URL('.', import.meta.url).href;
+/**
+ * The folder of this package's files, as a URL. Undefined where a bundler has put them among those of the user: nothing
+ * tells them apart there.
+ */
+export const OWN_FOLDER = BUILT.test(import.meta.url) ? import.meta.url.replace(BUILT, '/dist/') : undefined;
 
-/** How frames begin that are of this package; where source maps are on they name its sources. */
-const OWN_PLACES = [OWN_FILES, toPath(OWN_FILES)].concat(
-  BUILT.test(import.meta.url) ? toPath(import.meta.url.replace(BUILT, '/lib/')) : [],
-);
+/** How the files of this package begin in frames; where source maps are on, frames name its sources. */
+const OWN_PLACES =
+  OWN_FOLDER === undefined ? [] : [OWN_FOLDER, toPath(OWN_FOLDER), toPath(new URL('../lib/', OWN_FOLDER).href)];
 
-/** Whether a line of a stack is a frame of this package. */
+const FRAME = /^\s*at |@/;
+
+/** Whether a line of a stack is a frame of this package. A line of the message may name its files, too. */
 function isOwn(line: string): boolean {
   const plain = line.replaceAll('\\', '/');
-  return OWN_PLACES.some((place) => plain.includes(place));
+  return FRAME.test(line) && OWN_PLACES.some((place) => plain.includes(place));
 }
 
 /** Continues the stack of an error from a worker with the place where its task was submitted, if the error lets itself. */

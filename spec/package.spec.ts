@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { ThreadPoolExecutor } from 'concurrent-futures';
+import { rollup } from 'rollup';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
@@ -193,6 +194,48 @@ describe('package', function () {
     expect(own.filter((file) => !file.includes('/dist/bundle/'))).to.deep.equal([]);
     expect(own.map((file) => file.split('/').at(-1))).to.include('worker-main.js');
     for (const file of own) expect(readFileSync(file, 'utf8'), file).to.not.include('class Scheduler');
+  });
+
+  it('in a program that a bundler has put into one file with this package, errors keep their frames', async () => {
+    const dist = join(ROOT, 'dist/');
+    // Inside the package, so that the worker, which is not bundled, can import it by its name.
+    const folder = mkdtempSync(join(ROOT, '.spec/bundled-'));
+    const program = join(folder, 'program.js');
+    writeFileSync(
+      join(folder, 'worker.js'),
+      `import { expose } from 'concurrent-futures/worker';
+       expose({ fail() { throw new RangeError('stuck'); } });`,
+    );
+    writeFileSync(
+      program,
+      `import { tasksFrom, ThreadPoolExecutor } from 'concurrent-futures';
+       const executor = new ThreadPoolExecutor(1, { worker: new URL('./worker.js', import.meta.url) });
+       const submitHere = () => executor.submit(tasksFrom().fail);
+       console.log((await submitHere().exception()).stack);`,
+    );
+    try {
+      const bundle = await rollup({
+        input: program,
+        external: /^(node:|comlink)/,
+        plugins: [
+          {
+            name: 'what "imports" and "exports" say',
+            resolveId: (id) => {
+              if (id === 'concurrent-futures') return join(dist, 'index.js');
+              return id.startsWith('#') ? join(dist, 'node', `${id.slice(1)}.js`) : null;
+            },
+          },
+        ],
+      });
+      await bundle.write({ file: join(folder, 'bundled.js'), format: 'esm' });
+      const { stdout, stderr } = await run(process.execPath, [join(folder, 'bundled.js')], { timeout: 20_000 });
+      expect(stderr).to.equal('');
+      expect(stdout).to.match(
+        /^RangeError: stuck\n[^]*fail [^]*worker\.js[^]*--- submitted [^]*submitHere[^]*bundled\.js/,
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('a program that does nothing with the package ends at once, with it imported', async () => {

@@ -31,9 +31,10 @@ function makeWorker(source: WorkerSource | undefined, name: string, options: obj
     if (made instanceof Worker) return made;
     throw new TypeError("'worker' must give a Worker");
   }
-  // In this form bundlers see the worker's file; so it cannot be taken out of the expression.
+  // In this form bundlers see the worker's file; so it cannot be taken out of the expression. The type comes last: Vite wants
+  // to see that nothing sets another.
   if (source === undefined) {
-    return new Worker(new URL('./worker-main.js', import.meta.url), { type: 'module', name, ...options });
+    return new Worker(new URL('./worker-main.js', import.meta.url), { name, ...options, type: 'module' });
   }
   return new Worker(source, { type: 'module', name, ...options });
 }

@@ -4,6 +4,7 @@ import { MessageChannel, receiveMessageOnPort, Worker, type WorkerOptions } from
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
+import { OWN_FOLDER } from '../site.js';
 import { END, PORTS } from '../wire/protocol.js';
 import { encodeMoved } from './moved-socket.js';
 import { PortMux } from './port-mux.js';
@@ -49,13 +50,13 @@ export function callerFile(): string | undefined {
     const isPath = file.startsWith('/') || /^[A-Za-z]:\\/.test(file);
     const url = isPath ? pathToFileURL(file).href : file;
     if (!url.startsWith('file:')) return undefined;
-    if (!url.startsWith(OWN_FILES)) return url;
+    if (OWN_FOLDER === undefined || !url.startsWith(OWN_FOLDER)) return url;
   }
   return undefined;
 }
 
-const OWN_FILES = new URL('..', import.meta.url).href;
-const MAIN = new URL('./worker-main.js', import.meta.url);
+/** That of the bundle, also where this file is none of it: one copy for the worker and for whatever its tasks import. */
+const MAIN = new URL('../bundle/worker-main.js', import.meta.url);
 
 /** Worker threads. */
 export function threadBackend(source: WorkerSource<unknown> | undefined, options: object | undefined): Backend {

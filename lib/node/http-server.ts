@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import net, { type AddressInfo } from 'node:net';
 import { constants as osConstants } from 'node:os';
+import { pathToFileURL } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import { proxy } from '../comlink.js';
 import { isRecursion, tasksFrom } from '../callable.js';
@@ -91,7 +92,7 @@ export async function serveHttp(app: URL | string, options: HttpServerOptions): 
   return server;
 }
 
-const guest = tasksFrom<typeof HttpGuest>(new URL('./http-guest.js', import.meta.url));
+const guest = tasksFrom<typeof HttpGuest>(new URL('../bundle/http-guest.js', import.meta.url));
 
 /** One process that serves. */
 interface Member {
@@ -377,5 +378,6 @@ function checkReusePort(given: unknown): boolean {
 function toUrl(app: unknown): string {
   if (app instanceof URL) return app.href;
   if (typeof app !== 'string') throw new TypeError(`serveHttp needs the URL of a module: received ${show(app)}`);
-  return URL.canParse(app) ? app : new URL(app, `file://${process.cwd()}/`).href;
+  // A path may have in it what means something in a URL; one of Windows begins as a URL does.
+  return URL.canParse(app) && !/^[A-Za-z]:[\\/]/.test(app) ? app : pathToFileURL(app).href;
 }

@@ -18,7 +18,7 @@ import {
 } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
-const MAIN = fileURLToPath(new URL('./process-main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../bundle/process-main.js', import.meta.url));
 
 /** ms that a process that has nothing to do is given to end by itself. */
 const GRACE_MS = 1000;

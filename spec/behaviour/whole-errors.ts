@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { proxy } from 'concurrent-futures';
 import { OutOfCheeseError, runOutOfCheese } from '../fixtures/tasks.js';
@@ -353,6 +354,15 @@ export function describeWholeErrors(name: string, makeExecutor: MakeExecutor, ca
       expect(error).to.include({ message: 'mine', code: 'E_MINE' });
       gate.open();
       expect(await settled(beside)).to.equal(5);
+    });
+
+    it('the stack keeps a message that names files of this package', async () => {
+      const folder = new URL('../../dist/', import.meta.url);
+      const message = `cannot read ${folder.href}index.js\nnor ${fileURLToPath(folder)}index.js`;
+      const future = bench.pool({ maxWorkers: 1 }).submit((text: string) => {
+        throw new Error(text);
+      }, message);
+      expect((await rejectionAs(future, Error)).stack?.startsWith(`Error: ${message}\n`)).to.equal(true);
     });
 
     it('the stack has the frames of the worker, a line that parts them, and those of the caller, once', async () => {
