@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { BrokenProcessPool, ExecutorShutdownError } from 'concurrent-futures';
+import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import { passGate } from './support/gate.js';
 import { useBench } from './support/pool-under-test.js';
@@ -32,6 +32,30 @@ describe('ProcessPoolExecutor: the channel', () => {
     }
     expect(await settled(pool.submit(() => 1))).to.equal(1);
   });
+});
+
+describe('ProcessPoolExecutor: large results', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  for (const bytes of [40_000, 300_000, 5_000_000]) {
+    it(`a result of ${bytes.toLocaleString('en')} bytes is neither held nor lost by what its process does next`, async () => {
+      const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 4 });
+      await settled(pool.submit(() => 1));
+      const gate = bench.gate();
+      const results = [
+        pool.submit((n: number) => new Uint8Array(n), bytes),
+        pool.submit((n: number) => 'x'.repeat(n), bytes),
+      ];
+      const blocker = pool.submit(passGate, gate.token);
+      expect((await settled(Promise.all(results))).map(({ length }) => length)).to.deep.equal([bytes, bytes]);
+      gate.open();
+      await settled(blocker);
+      const last = pool.submit((n: number) => new Uint8Array(n), bytes);
+      const end = pool.submit(() => process.exit(0));
+      expect((await settled(last)).length).to.equal(bytes);
+      await rejectionAs(end, WorkerDiedError);
+    });
+  }
 });
 
 describe('ProcessPoolExecutor: killWorkers', () => {

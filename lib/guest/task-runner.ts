@@ -8,6 +8,7 @@ import { encodeError } from '../wire/errors.js';
 import type { Disposer } from '../wire/scope.js';
 import {
   ABORT,
+  ASK,
   BEGUN,
   BELL,
   CREDIT,
@@ -16,6 +17,7 @@ import {
   type Definition,
   FAILURE,
   FORGET,
+  HAS,
   INITIALIZER_FAILED,
   LOADING,
   PING,
@@ -28,7 +30,6 @@ import {
   type ServeConfig,
   TASKS,
   UNREADABLE,
-  WITH_ID,
 } from '../wire/protocol.js';
 import { describe } from '../options.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -66,6 +67,10 @@ export interface GuestPort {
   postMessage(message: unknown, transfer?: readonly unknown[]): void;
   /** Tells of a task that has ended and gave nothing, with others that end in the same turn of the event loop. */
   postEnd?(slot: number, number: number, began: number, ended: number): void;
+  /** Whether much of what was posted has not left yet; where it always has, there is no such thing. */
+  isCongested?(): boolean;
+  /** Resolves when it has left. */
+  whenClear?(): Promise<void>;
   /** Throws for what it cannot send although structured cloning can. */
   clone?: (value: unknown) => unknown;
 }
@@ -85,6 +90,8 @@ export class TaskRunner {
   readonly #signals = new Map<number, AbortController>();
   /** Tasks that wait for their modules. */
   readonly #loading = new Set<number>();
+  /** Tasks whose functions have returned promises that are pending. */
+  readonly #running = new Set<number>();
   readonly #streams = new Map<number, GuestStream>();
   readonly #disposers = new Map<number, Disposer[]>();
   /** Tasks whose end may be told late. */
@@ -95,6 +102,8 @@ export class TaskRunner {
   #active = 0;
   #ready = false;
   #looping = false;
+  /** For the port to be clear. */
+  #waiting = false;
   /** When the last task ended or the loop began: when the next one begins. */
   #clock = 0;
   /** When the host was rung last. */
@@ -191,6 +200,9 @@ export class TaskRunner {
       case PING:
         this.#port.postMessage([PONG, message[1]]);
         break;
+      case ASK:
+        this.#port.postMessage([HAS, ...this.#running, ...this.#loading]);
+        break;
       default:
         throw new Error(`Unknown message of the host: ${String(message[0])}`);
     }
@@ -200,7 +212,7 @@ export class TaskRunner {
     if (!this.#ready || this.#looping) return;
     this.#looping = true;
     this.#clock = now();
-    while (this.#active < this.#concurrency && (this.#left > 0 || this.#next())) {
+    while (this.#active < this.#concurrency && !this.#waitsForPort() && (this.#left > 0 || this.#next())) {
       const batch = this.#batch;
       const at = this.#at;
       const number = batch[at] as number;
@@ -230,6 +242,19 @@ export class TaskRunner {
     }
     this.#looping = false;
     if (this.#untold) this.#ring(this.#clock);
+  }
+
+  /** Whether what was posted has yet to leave this process: a task that blocks it, or ends it, would hold or lose that. */
+  #waitsForPort(): boolean {
+    if (this.#port.isCongested?.() !== true) return false;
+    if (!this.#waiting) {
+      this.#waiting = true;
+      void this.#port.whenClear?.().then(() => {
+        this.#waiting = false;
+        this.#loop();
+      });
+    }
+    return true;
   }
 
   /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */
@@ -276,8 +301,8 @@ export class TaskRunner {
     }
     this.#callable = this.#callables.get(this.#batch[this.#at] as number);
     const shape = this.#batch[this.#at + 1] as number;
-    this.#withId = shape >= WITH_ID ? 1 : 0;
-    this.#argc = shape % WITH_ID;
+    this.#withId = shape < 0 ? 1 : 0;
+    this.#argc = shape < 0 ? ~shape : shape;
     this.#left = this.#batch[this.#at + 2] as number;
     this.#at += 3;
     return true;
@@ -413,14 +438,17 @@ export class TaskRunner {
 
   #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {
     this.#active++;
+    this.#running.add(number);
     pending.then(
       (value) => {
         this.#active--;
+        this.#running.delete(number);
         this.#succeed(slot, number, began, value, callable);
         this.#loop();
       },
       (error: unknown) => {
         this.#active--;
+        this.#running.delete(number);
         this.#fail(slot, number, began, error, callable);
         this.#loop();
       },
@@ -613,5 +641,6 @@ function discard(args: readonly unknown[], handled: RichDetails['handled']): voi
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+  const mayBe = (typeof value === 'object' && value !== null) || typeof value === 'function';
+  return mayBe && typeof (value as { then?: unknown }).then === 'function';
 }

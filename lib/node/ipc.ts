@@ -40,7 +40,8 @@ export type Handle = import('node:child_process').SendHandle;
 /** The channel, seen from either side. */
 export interface Channel {
   readonly connected: boolean;
-  send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): void;
+  /** @returns false when much of what was sent has not left yet; `done` is called when this message has */
+  send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): boolean;
 }
 
 interface Listener {
@@ -66,6 +67,10 @@ export class IpcMultiplexer {
   readonly #ports = new Map<number, Listener>();
   readonly #bridged = new Map<number, MessagePort>();
   #nextId: number;
+  /** Messages that have not left, as far as is known. */
+  #unsent = 0;
+  #congested = false;
+  readonly #onClear: (() => void)[] = [];
 
   /** @param side - 0 or 1, so that both sides never number a port alike */
   constructor(channel: Channel, side: 0 | 1) {
@@ -103,10 +108,31 @@ export class IpcMultiplexer {
       if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
     }
     const data = replacements.size > 0 ? substitute(message, (value) => replacements.get(value)) : message;
-    this.#channel.send(toFrame(port, data, replacements.size > 0 || handle !== undefined), handle, ignore);
+    const frame = toFrame(port, data, replacements.size > 0 || handle !== undefined);
+    this.#unsent++;
+    if (!this.#channel.send(frame, handle, this.#noteSent) || isLarge(frame[2])) this.#congested = true;
     // Moved is moved, although a process can only be sent a copy.
     for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
   }
+
+  /** Whether much of what was sent is still on this side. */
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  /** Resolves when nothing is. */
+  clear(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onClear.push(resolve);
+    });
+  }
+
+  /** Where the channel broke meanwhile, the end of the other side tells what becomes of its tasks. */
+  readonly #noteSent = () => {
+    if (--this.#unsent > 0) return;
+    this.#congested = false;
+    for (const resolve of this.#onClear.splice(0)) resolve();
+  };
 
   /** Takes a frame of the other side. */
   receive(frame: unknown, handle: Handle | undefined): void {
@@ -222,6 +248,17 @@ export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): 
   return [MARK, port, serializer.releaseBuffer(), hasPlaceholders];
 }
 
+/** Bytes or characters that may not go at once. */
+const LARGE = 32_768;
+
+function isLarge(data: unknown): boolean {
+  if (data instanceof Uint8Array) return data.length > LARGE;
+  // Of a batch, no part is long enough to matter for whoever waits; a result has few parts.
+  return (
+    Array.isArray(data) && data.length < 16 && data.some((part) => typeof part === 'string' && part.length > LARGE)
+  );
+}
+
 /** Parts that are looked at to find out whether data are simple: beyond that, bytes cost less. */
 const MOST_PARTS = 64;
 
@@ -308,8 +345,4 @@ function portsIn(message: unknown): MessagePort[] {
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
-}
-
-function ignore(): void {
-  // The channel broke while this was under way: the end of the other side tells what becomes of its tasks.
 }

@@ -55,9 +55,7 @@ export class ParentChannel {
         get connected() {
           return process.connected;
         },
-        send: (message, handle, done) => {
-          process.send?.(message, handle, {}, done);
-        },
+        send: (message, handle, done) => process.send?.(message, handle, {}, done) === true,
       },
       1,
     );
@@ -116,6 +114,8 @@ export class ParentChannel {
       postEnd: (...end) => {
         if (ends.push(...end) === end.length) setImmediate(tellEnds);
       },
+      isCongested: () => this.#ipc.congested,
+      whenClear: () => this.#ipc.clear(),
       clone: tryToFrame,
       postMessage: (message, transfer) => {
         this.#ipc.post(TASK_PORT, message, transfer);

@@ -131,7 +131,7 @@ class ProcessConnection implements Connection {
         },
         send: (message, handle, done) => {
           if (handle instanceof Socket) this.#noteUnderWay(handle);
-          child.send(message as never, handle, { keepOpen: false }, done);
+          return child.send(message as never, handle, { keepOpen: false }, done);
         },
       },
       0,

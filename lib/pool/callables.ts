@@ -16,8 +16,11 @@ export class Callable {
   estimate: number | undefined;
   /** The pool remembers it no more: workers need not, once they have ended its tasks. */
   forgotten = false;
-  /** Where it was submitted last, as far as that was recorded. */
-  site: SubmitSite | undefined;
+  /**
+   * Where it was submitted last, as far as that was recorded. Not held: until somebody reads it, a stack holds the objects
+   * whose methods were under way.
+   */
+  site: WeakRef<SubmitSite> | undefined;
 
   constructor(owner: TaskOwner, id: number, definition: Definition) {
     this.owner = owner;
@@ -51,6 +54,8 @@ export class PinnedCallable {
     if (typeof callable !== 'function') throw new TypeError(`${owner} needs a handler: received ${show(callable)}`);
     this.callable = callable as AnyFunction;
     this.file = callerFile();
+    // Now, for it stays: see `Callable.site`.
+    this.site.lines();
   }
 }
 

@@ -1,6 +1,7 @@
 import { channels } from '#diagnostics';
 import { encodeValue } from '../comlink.js';
-import { DEFINE, FORGET, RICH, type RichDetails, TASKS, WITH_ID } from '../wire/protocol.js';
+import { Future } from '../future.js';
+import { DEFINE, FORGET, RICH, type RichDetails, TASKS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Connection } from './backend.js';
 import type { Callable } from './callables.js';
@@ -67,7 +68,7 @@ export class Outbox {
       }
       (batch[counter] as number)++;
       batch.push(task.number, task.slot);
-      if (shape >= WITH_ID) batch.push(task.id);
+      if (shape < 0) batch.push(task.id);
       for (const arg of task.args) batch.push(arg);
       inBatch.push(task);
       if (inBatch.length === MOST_IN_BATCH) flush();
@@ -143,6 +144,8 @@ export class Outbox {
     try {
       args.forEach((arg, position) => {
         at = position;
+        if (arg instanceof Future)
+          throw new TypeError('a Future stays where it was made; await it, and send its value');
         // One handle a message: the second of two sockets for a process is bridged.
         const handled = handle === undefined ? this.#connection.encode?.(arg) : undefined;
         if (handled !== undefined) {
@@ -222,11 +225,11 @@ function isPlain({ how, attempt, tellBegin, handled }: RichDetails, handle: unkn
 function flatMessage(task: Task, values: readonly unknown[]): unknown[] {
   const { callable, number, slot, id } = task;
   const shape = shapeOf(task);
-  const head = shape >= WITH_ID ? [number, slot, id] : [number, slot];
+  const head = shape < 0 ? [number, slot, id] : [number, slot];
   return [TASKS, callable.id, shape, 1, ...head, ...values];
 }
 
 /** How the entry of a task in a batch looks. */
 function shapeOf({ args, id, number }: Task): number {
-  return id === number ? args.length : args.length + WITH_ID;
+  return id === number ? args.length : ~args.length;
 }

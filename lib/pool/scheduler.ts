@@ -85,10 +85,12 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     this.#effects = effects;
   }
 
-  /** Lanes that count against `maxWorkers`: one that only ends does not. */
+  /** Lanes that count against `maxWorkers`: one that only ends does not, nor does one that is kept, and will run no more tasks. */
   get live(): number {
     let live = 0;
-    for (const lane of this.lanes) if (lane.state === 'ready' || lane.state === 'starting') live++;
+    for (const lane of this.lanes) {
+      if ((lane.state === 'ready' || lane.state === 'starting') && (lane.accepting || !lane.idle)) live++;
+    }
     return live;
   }
 
@@ -307,6 +309,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
 
   /** With nothing queued, free workers take over from busy ones, the oldest tasks first. */
   #level(): void {
+    if (!this.lanes.some((lane) => waitingIn(lane) > 0)) return;
     for (const lane of this.lanes) {
       if (lane.state !== 'ready' || !lane.accepting) continue;
       // Those that had to keep what they have.

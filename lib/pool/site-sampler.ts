@@ -22,9 +22,11 @@ export class SiteSampler {
       this.#left = Math.min(MOST_IN_A_ROW, this.#left + gained);
       this.#filled += gained * INTERVAL;
     }
-    if (this.#left === 0 && callable.site !== undefined) return callable.site.shared;
+    const last = this.#left === 0 ? callable.site?.deref() : undefined;
+    if (last !== undefined) return last.shared;
     if (this.#left > 0) this.#left--;
-    callable.site = new SubmitSite();
-    return callable.site;
+    const site = new SubmitSite();
+    callable.site = new WeakRef(site);
+    return site;
   }
 }

@@ -1,6 +1,6 @@
 import { needsEncoding } from '../comlink.js';
 import type { TaskOptions } from '../executor.js';
-import { createFuture, type Future, type FutureSource, keepExamples } from '../future.js';
+import { createFuture, Future, type FutureSource, keepExamples } from '../future.js';
 import type { TaskDescription } from '../lost-failures.js';
 import type { Site } from '../site.js';
 import type { Callable } from './callables.js';
@@ -129,7 +129,8 @@ export function extraOf(
   let moves = options?.transfer !== undefined;
   for (const arg of args) {
     if (moves) break;
-    if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function') moves = needsEncoding(arg);
+    if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function')
+      moves = arg instanceof Future || needsEncoding(arg);
   }
   return moves || options !== undefined || special !== undefined
     ? { options, special, moves, moved: false }

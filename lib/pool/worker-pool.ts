@@ -413,7 +413,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     runner.pin(1);
     return wrapRemoteObject((created as { port: unknown }).port, () => {
       runner.pin(-1);
-      if (runner.spent) runner.terminate();
+      if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
       this.#workforce.watchIdle();
     });
   }

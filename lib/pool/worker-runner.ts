@@ -8,11 +8,13 @@ import { HostTable, SLOTS } from '../wire/claim-table.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import {
   ABORT,
+  ASK,
   BEGUN,
   BELL,
   CREDIT,
   ENDED,
   FAILURE,
+  HAS,
   INITIALIZER_FAILED,
   ITEMS,
   LOADING,
@@ -118,6 +120,8 @@ export class WorkerRunner {
   /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
   readonly #abandoned = new Set<Task>();
   readonly #resting = new Set<Task>();
+  /** For each message that could not be read, and about which the worker was asked: what it had begun. */
+  readonly #suspects: { task: Task; number: number }[][] = [];
   /** Begun tasks whose functions have not been called. */
   readonly #loading = new Set<Task>();
   #pins = 0;
@@ -142,9 +146,7 @@ export class WorkerRunner {
         this.#receive(data);
       },
       unreadable: () => {
-        // Which task it was is not known; the worker cannot be trusted with the others.
-        this.#lastError = new DOMException('A message of the worker cannot be read here', 'DataCloneError');
-        this.#connection.terminate();
+        this.#askForLost();
       },
       error: (error) => {
         this.#lastError = error;
@@ -202,9 +204,12 @@ export class WorkerRunner {
     return this.#inFlight === 0;
   }
 
-  /** True when no task is in flight to it whose future waits for it. */
+  /**
+   * True when nothing is left that its end waits for: no task in flight whose future waits, and no object that lives in it.
+   * A task that was stopped ends with it, whatever else lives there.
+   */
   get drained(): boolean {
-    return this.#inFlight === this.#abandoned.size;
+    return this.#inFlight === this.#abandoned.size && (!this.pinned || this.#abandoned.size > 0);
   }
 
   /** How many tasks it has begun since its start. */
@@ -381,6 +386,35 @@ export class WorkerRunner {
     if (this.state !== 'ended') this.#connection.terminate();
   }
 
+  /**
+   * A message of the worker cannot be read here. Which task it told of is found out by asking the worker what it still has:
+   * a task that it had begun by now, and has not then, has ended with that message.
+   */
+  #askForLost(): void {
+    const begun = this.#slots.filter((task): task is Task => task !== undefined && this.isBegun(task));
+    if (begun.some(({ special }) => typeof special === 'object')) {
+      // It may have been an item of a stream, which goes on without it.
+      this.#lastError = new DOMException('A message of the worker cannot be read here', 'DataCloneError');
+      this.#connection.terminate();
+      return;
+    }
+    this.#suspects.push(begun.map((task) => ({ task, number: task.number })));
+    this.#outbox.post([ASK]);
+  }
+
+  #failLost(has: ReadonlySet<unknown>): void {
+    // What ended before the answer lies in the ring.
+    this.#readRing();
+    const lost = (this.#suspects.shift() ?? [])
+      .filter(({ task, number }) => task.runner === this && task.number === number && !has.has(number))
+      .map(({ task }) => task);
+    for (const task of lost) this.#release(task);
+    const values = lost.map(({ callable }) =>
+      cloneError(`The result of ${callable.name} cannot be read on this side: it`, undefined, undefined),
+    );
+    this.#tell({ failed: true, tasks: lost, values });
+  }
+
   /** Tasks whose message the worker cannot read: a lone one fails; of several, each is sent alone to find the one. */
   #onUnreadable(count: number): void {
     const tasks = this.#slots.filter(
@@ -481,6 +515,9 @@ export class WorkerRunner {
       }
       case UNREADABLE:
         this.#onUnreadable(message[1] as number);
+        break;
+      case HAS:
+        this.#failLost(new Set(message.slice(1)));
         break;
       case LOADING: {
         const task = this.#slots[message[1] as number];

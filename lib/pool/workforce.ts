@@ -35,10 +35,11 @@ export class Workforce {
     return runner;
   }
 
-  /** The workers beyond a number, idle ones first. */
+  /** The workers beyond a number: idle ones first, and those that objects live in last. */
   superfluous(most: number): WorkerRunner[] {
     const live = [...this.#runners].filter(({ state }) => state === 'starting' || state === 'ready');
-    return live.sort((a, b) => Number(b.idle) - Number(a.idle)).slice(0, Math.max(0, live.length - most));
+    const worth = ({ idle, pinned }: WorkerRunner) => Number(!idle) + 2 * Number(pinned);
+    return live.sort((a, b) => worth(a) - worth(b)).slice(0, Math.max(0, live.length - most));
   }
 
   /** Ends every worker at once. */

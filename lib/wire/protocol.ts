@@ -7,11 +7,10 @@
  *
  *     [TASKS, callable, argc, count, (number, slot, ...args) × count, callable, argc, count, ...]
  *
- * A task whose arguments or options need more than that travels alone, as RICH.
+ * For tasks that are sent again, whose entries are `(number, slot, id, ...args)`, it says `~argc`. A task whose arguments or
+ * options need more than that travels alone, as RICH.
  */
 export const TASKS = 0;
-/** Added to `argc` for tasks that are sent again: `(number, slot, id, ...args)`. */
-export const WITH_ID = 0x1_0000;
 /** `[DEFINE, callable, definition]`, before the first task that names the callable. */
 export const DEFINE = 1;
 /** `[FORGET, callable]`: no further task will name it. */
@@ -27,6 +26,11 @@ export const PING = 5;
 export const CREDIT = 6;
 /** `[RETURN, number]`: the reader of a stream wants no more. */
 export const RETURN = 7;
+
+/** `[ASK]`, answered by `[HAS, number, ...]`: the tasks that the guest has begun and not ended. */
+export const ASK = 9;
+/** See `ASK`. */
+export const HAS = 11;
 
 /** `[PORTS, id, message, ...]`, in both directions: messages of ports that share the task port; `null` says that one was closed. */
 export const PORTS = 20;

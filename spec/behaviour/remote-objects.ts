@@ -171,6 +171,35 @@ export function describeRemoteObjects(name: string, makeExecutor: MakeExecutor, 
       await eventually(() => pool.stats().workers === 0, 'the end of the worker');
     });
 
+    it('a worker that only its objects keep, after its last task, is replaced for other tasks', async () => {
+      const pool = bench.pool({ maxWorkers: 1, maxTasksPerWorker: 1 });
+      const counter = await settled(pool.create(Counter, 5));
+      expect(await settled(pool.submit(() => 2))).to.equal(2);
+      expect(await settled(counter.add(1))).to.equal(6);
+      counter.release();
+      await eventually(() => pool.stats().workers === 0, 'the end of the workers');
+    });
+
+    it('resize() ends workers without objects first', async () => {
+      const pool = bench.pool({ maxWorkers: 2, minWorkers: 2 });
+      const counter = await settled(pool.create(Counter, 5));
+      await eventually(() => pool.stats().idle === 2, 'both workers');
+      await settled(pool.resize({ maxWorkers: 1, minWorkers: 0 }));
+      expect(await settled(counter.add(1))).to.equal(6);
+      counter.release();
+    });
+
+    it('resize() ends a worker with objects when they are released', async () => {
+      // Each object in a worker of its own.
+      const pool = bench.pool({ maxWorkers: 2, maxTasksPerWorker: 1 });
+      const counters = [await settled(pool.create(Counter, 5)), await settled(pool.create(Counter, 5))];
+      expect(pool.stats().workers).to.equal(2);
+      const shrunk = pool.resize({ maxWorkers: 1 });
+      for (const counter of counters) expect(await settled(counter.add(1))).to.equal(6);
+      for (const counter of counters) counter.release();
+      await settled(shrunk);
+    });
+
     it('a remote object is no promise, and may be looked at from all sides', async () => {
       const pool = bench.pool({ maxWorkers: 1 });
       const counter = await settled(pool.create(Counter, 5));

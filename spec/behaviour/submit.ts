@@ -26,6 +26,24 @@ export function describeSubmit(name: string, makeExecutor: MakeExecutor, capabil
       expect(await settled(bench.pool().submit(capture, ...args))).to.deep.equal(args);
     });
 
+    it('submit() passes 70,000 arguments, in whatever company', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const count = (...args: unknown[]) => args.length;
+      const lengths = [1, 65_535, 65_536, 70_000, 2];
+      const futures = lengths.map((length) => pool.submit(count, ...Array.from({ length }, () => 123_456_789)));
+      expect(await settled(Promise.all(futures))).to.deep.equal(lengths);
+    });
+
+    it('a thenable that is a function is awaited, as await does', async () => {
+      const answer = () =>
+        Object.assign(() => 1, {
+          then: (resolve: (value: number) => void) => {
+            resolve(5);
+          },
+        });
+      expect(await settled(bench.pool().submit(answer as unknown as () => number))).to.equal(5);
+    });
+
     it('submit() passes no argument that was not given', async () => {
       const count = (...args: unknown[]) => args.length;
       const pool = bench.pool();
@@ -300,6 +318,7 @@ export function describeSubmit(name: string, makeExecutor: MakeExecutor, capabil
         callable: true,
         cancelledArgument: true,
         mapped: true,
+        submitter: true,
       });
       expect(code).to.equal(0);
     });

@@ -25,7 +25,7 @@ import {
   whyAborted,
 } from '../fixtures/values.js';
 import { runScript } from '../support/child.js';
-import { passGate } from '../support/gate.js';
+import { passGate, passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
 
@@ -1358,6 +1358,52 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         } finally {
           close();
         }
+      });
+    });
+
+    describe('what cannot be read on this side', () => {
+      /** Nested so deep that a worker, whose stack is larger, can write it, and this side cannot read it. */
+      const nested = (depth: number) => {
+        let list: unknown = null;
+        for (let i = 0; i < depth; i++) list = { i, next: list };
+        return list;
+      };
+
+      it('a result that cannot be read here fails its own future only, as often as it comes', async () => {
+        const errors: unknown[] = [];
+        const pool = bench.pool({
+          maxWorkers: 1,
+          concurrentTasksPerWorker: 2,
+          onWorkerError: (error: unknown) => errors.push(error),
+        });
+        const gate = bench.gate();
+        const beside = pool.submit(passGateAsync, gate.token);
+        await gate.arrived();
+        for (let i = 0; i < 12; i++) {
+          const { message, name: kind } = await rejectionAs(
+            pool.with({ retries: 2 }).submit(nested, 3000),
+            DOMException,
+          );
+          expect(kind).to.equal('DataCloneError');
+          expect(message).to.include('The result of nested');
+        }
+        expect(await settled(pool.submit((n: number) => n, 5))).to.equal(5);
+        gate.open();
+        await settled(beside);
+        expect(errors).to.deep.equal([]);
+        expect(pool.stats()).to.include({ workers: 1, completed: 2, failed: 12, running: 0 });
+      });
+
+      it('a Future as an argument is refused by its position', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const first = pool.submit(() => 1);
+        const error = await rejectionAs(
+          pool.submit((...args: unknown[]) => args.length, 0, first),
+          DOMException,
+        );
+        expect(error.name).to.equal('DataCloneError');
+        expect(error.message).to.match(/^Argument 2 of .* Future .*await it/);
+        expect(await settled(first)).to.equal(1);
       });
     });
 
