@@ -73,6 +73,10 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   /** No task sent ahead is of lower priority than this. */
   #lowestAhead = Infinity;
   #lastProgress = -1;
+  /** How far each lane was at the last check. */
+  readonly #progressOf = new WeakMap<L, number>();
+  /** Lanes whose threads are blocked, as a check has just found out. */
+  readonly #blocked = new Set<L>();
   /** ms of short tasks to send ahead to each lane, where that is not `AHEAD_MS`. */
   readonly #budgets = new WeakMap<L, number>();
   /** Whether tasks were left in the queue because all lanes had enough. */
@@ -148,17 +152,29 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     return this.live < this.sizes.maxWorkers && (this.queue.length > 0 || this.lanes.some(waits));
   }
 
-  /** To be called now and then while `wantsWorker`: starts a worker when nothing has begun since the last call. */
+  /** True when tasks wait for something that only `checkProgress` finds out. */
+  get wantsCheck(): boolean {
+    return this.wantsWorker || (this.lanes.length > 1 && this.lanes.some(mayBeBlocked));
+  }
+
+  /**
+   * To be called now and then while `wantsCheck`: starts a worker when nothing has begun since the last call; and where a
+   * worker has not begun what it has slots for, its thread is blocked, and others that are free take that over.
+   */
   checkProgress(): void {
     let progress = 0;
     let starting = false;
+    this.#blocked.clear();
     for (const lane of this.lanes) {
       progress += lane.progress;
       starting ||= lane.state === 'starting';
+      if (mayBeBlocked(lane) && this.#progressOf.get(lane) === lane.progress) this.#blocked.add(lane);
+      this.#progressOf.set(lane, lane.progress);
     }
     if (progress === this.#lastProgress && !starting && this.wantsWorker) this.#start();
     this.#lastProgress = progress;
     this.pump();
+    this.#blocked.clear();
   }
 
   /** Takes back whatever no worker has begun. */
@@ -309,7 +325,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
 
   /** With nothing queued, free workers take over from busy ones, the oldest tasks first. */
   #level(): void {
-    if (!this.lanes.some((lane) => waitingIn(lane) > 0)) return;
+    if (!this.lanes.some((lane) => this.#waitingIn(lane) > 0)) return;
     for (const lane of this.lanes) {
       if (lane.state !== 'ready' || !lane.accepting) continue;
       // Those that had to keep what they have.
@@ -320,7 +336,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
         let victim: L | undefined;
         let most = 0;
         for (const other of this.lanes) {
-          const waiting = other === lane || passed?.has(other) === true ? 0 : waitingIn(other);
+          const waiting = other === lane || passed?.has(other) === true ? 0 : this.#waitingIn(other);
           if (waiting <= most) continue;
           victim = other;
           most = waiting;
@@ -331,6 +347,10 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
         else (passed ??= new Set()).add(victim);
       }
     }
+  }
+
+  #waitingIn(lane: L): number {
+    return this.#blocked.has(lane) ? lane.unbegun : waitingIn(lane);
   }
 
   /** Keeps the least number of workers, and the spare ones ready ahead of need. */
@@ -377,6 +397,13 @@ function shareOf(victim: Lane<Schedulable>, waiting: number, free: number): numb
   if (!full || waiting <= free) return Math.min(free, waiting);
   const delay = victim.busyFor / (victim.oldest?.callable.estimate ?? AHEAD_MS);
   return Math.max(free, Math.floor((waiting + (delay > 0 ? delay : 0)) / 2));
+}
+
+/** True when a lane has slots for tasks that it has not begun: it is waking, or what it runs blocks its thread. */
+function mayBeBlocked(lane: Lane<unknown>): boolean {
+  return (
+    lane.state === 'ready' && lane.capacity > 1 && lane.active > 0 && lane.unbegun > 0 && lane.active < lane.capacity
+  );
 }
 
 /** True when tasks wait in a lane behind others, and not only for the lane to wake. */

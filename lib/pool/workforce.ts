@@ -95,7 +95,7 @@ export class Workforce {
 
   /** Sees to it that a further worker starts when those there are get on with nothing. */
   watchProgress(): void {
-    if (this.#progressTimer !== undefined || !this.#scheduler.wantsWorker) return;
+    if (this.#progressTimer !== undefined || !this.#scheduler.wantsCheck) return;
     this.#progressTimer = setTimeout(() => {
       this.#progressTimer = undefined;
       this.#scheduler.checkProgress();

@@ -176,6 +176,28 @@ describe('Scheduler', () => {
       expect(pool.scheduler.live).to.equal(1);
     });
 
+    it('checkProgress has free workers take over what a worker with free slots has not begun: its thread is blocked', () => {
+      const sizes = { maxWorkers: 2, minWorkers: 2, minSpareWorkers: 0 };
+      const pool = poolOf(lasting(2), 2, { capacity: 4, sizes });
+      for (const lane of pool.lanes) pool.started(lane);
+      submit(pool, 1);
+      const [blocked, other] = pool.lanes;
+      blocked!.begin();
+      submit(pool, 8);
+      while (other!.canBegin) other!.begin();
+      const waiting = blocked!.ahead.size;
+      expect(waiting).to.be.above(0);
+      expect(pool.scheduler.wantsCheck).to.equal(true);
+      for (let i = 0; i < 20; i++) {
+        pool.scheduler.checkProgress();
+        while (other!.canBegin) other!.begin();
+        while (other!.begun.size > 0) other!.end(0);
+        pool.hear(other!);
+      }
+      expect(blocked!.ahead.size).to.equal(0);
+      expect(pool.tasks.filter(({ ended }) => ended === undefined).length, 'but the one that blocks').to.equal(1);
+    });
+
     it('checkProgress starts none when no task waits, and none beyond maxWorkers', () => {
       const idle = warmPool(lasting(0.001), 3);
       submit(idle, 1);
