@@ -3,12 +3,12 @@ import type { Callable } from './callables.js';
 
 /** Sites that are noted in a row. */
 const MOST_IN_A_ROW = 128;
-/** µs after which another one may be noted: with some three for each, that is a hundredth of the time. */
-const INTERVAL = 250;
+/** µs after which another one may be noted: with three to fifteen for each, as machines are, that is about a hundredth of the time. */
+const INTERVAL = 1000;
 
 /**
  * Notes where tasks are submitted. To note a site costs as much as to send a task. So when submissions come faster than
- * some thousands a second, only some are noted, and the last one of a callable stands for those that follow.
+ * a thousand a second, only some are noted, and the last one of a callable stands for those that follow.
  */
 export class SiteSampler {
   #left = MOST_IN_A_ROW;

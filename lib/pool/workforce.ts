@@ -80,6 +80,7 @@ export class Workforce {
   /** Sees to it that workers end that have been idle for too long. */
   watchIdle(): void {
     if (this.#idleTimer !== undefined || this.#idleTimeout > 2 ** 31 - 1) return;
+    if (this.#runners.size <= this.#scheduler.sizes.minWorkers) return;
     const idle = this.#dispensable();
     if (idle.length === 0) return;
     const oldest = Math.min(...idle.map(({ idleSince }) => idleSince));

@@ -24,17 +24,17 @@ describe('SiteSampler', () => {
     for (let id = 0; id < 300; id++) expect(sampler.note(callable(id), 0).exact, String(id)).to.equal(true);
   });
 
-  it('notes another one every 250 µs, and never saves up more than 128', () => {
+  it('notes another one every millisecond, and never saves up more than 128', () => {
     const sampler = new SiteSampler();
     const one = callable(1);
     const exact = (count: number, at: number) =>
       Array.from({ length: count }, () => sampler.note(one, at)).filter((site) => site.exact).length;
     expect(exact(200, 0)).to.equal(128);
-    expect(exact(10, 249)).to.equal(0);
-    expect(exact(10, 250)).to.equal(1);
-    expect(exact(10, 499)).to.equal(0);
-    expect(exact(10, 1250)).to.equal(4);
+    expect(exact(10, 999)).to.equal(0);
+    expect(exact(10, 1000)).to.equal(1);
+    expect(exact(10, 1999)).to.equal(0);
+    expect(exact(10, 5000)).to.equal(4);
     expect(exact(200, 60_000_000)).to.equal(128);
-    expect(exact(10, 60_000_250)).to.equal(1);
+    expect(exact(10, 60_001_000)).to.equal(1);
   });
 });
