@@ -65,6 +65,7 @@ let watch: (future: Future<unknown>, waiter: Waiter) => boolean;
 let unwatch: (future: Future<unknown>, waiter: Waiter) => void;
 let stateOf: (future: Future<unknown>) => State;
 let look: (future: Future<unknown>) => void;
+let isMade: (value: object) => boolean;
 
 /**
  * The result of a task, there or still to come. Made by `executor.submit`, or by {@link Future.withResolvers} in tests and
@@ -112,6 +113,7 @@ export class Future<T> implements PromiseLike<T> {
     look = (future) => {
       future.#look();
     };
+    isMade = (value) => #state in value;
   }
 
   private constructor(source: FutureSource | undefined) {
@@ -551,6 +553,11 @@ export function removeWaiter(future: Future<unknown>, waiter: Waiter): void {
 /** True when the future ended with an exception. Unlike `outcome()`, this does not count as having looked at it. @internal */
 export function hasFailed(future: Future<unknown>): boolean {
   return stateOf(future) === FAILED;
+}
+
+/** Whether an object is a future, without asking it anything: it may resist. @internal */
+export function isFuture(value: object): boolean {
+  return isMade(value);
 }
 
 /** Says that nobody will miss the failure of this future. @internal */

@@ -1,6 +1,6 @@
 import { channels } from '#diagnostics';
 import { encodeValue } from '../comlink.js';
-import { Future } from '../future.js';
+import { isFuture } from '../future.js';
 import { DEFINE, FORGET, RICH, type RichDetails, TASKS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Connection } from './backend.js';
@@ -144,7 +144,7 @@ export class Outbox {
     try {
       args.forEach((arg, position) => {
         at = position;
-        if (arg instanceof Future)
+        if (typeof arg === 'object' && arg !== null && isFuture(arg))
           throw new TypeError('a Future stays where it was made; await it, and send its value');
         // One handle a message: the second of two sockets for a process is bridged.
         const handled = handle === undefined ? this.#connection.encode?.(arg) : undefined;

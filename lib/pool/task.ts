@@ -1,6 +1,6 @@
 import { needsEncoding } from '../comlink.js';
 import type { TaskOptions } from '../executor.js';
-import { createFuture, Future, type FutureSource, keepExamples } from '../future.js';
+import { createFuture, type Future, type FutureSource, isFuture, keepExamples } from '../future.js';
 import type { TaskDescription } from '../lost-failures.js';
 import type { Site } from '../site.js';
 import type { Callable } from './callables.js';
@@ -40,7 +40,8 @@ export class Task implements FutureSource, Linked {
   readonly order: number;
   readonly extra: TaskExtra | undefined;
   readonly epoch: Epoch;
-  readonly site: Site | undefined;
+  /** Where it was submitted; undefined only within that call. */
+  site: Site | undefined;
   /** When it was submitted, in whole microseconds since the pool was made: small integers need no object of their own. */
   readonly submitted: number;
   attempt = 1;
@@ -130,7 +131,7 @@ export function extraOf(
   for (const arg of args) {
     if (moves) break;
     if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function')
-      moves = arg instanceof Future || needsEncoding(arg);
+      moves = isFuture(arg) || needsEncoding(arg);
   }
   return moves || options !== undefined || special !== undefined
     ? { options, special, moves, moved: false }

@@ -276,15 +276,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     const epoch = this.#ledger.enter();
     const submitted = this.#ledger.age;
     const extra = extraOf(args, options, special);
-    const task = new Task(
-      callable,
-      args,
-      order,
-      extra,
-      epoch,
-      site ?? this.#sites.note(callable, submitted),
-      submitted,
-    );
+    const task = new Task(callable, args, order, extra, epoch, site, submitted);
     this.#ledger.submitted(task);
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
       this.#ledger.cancelled(task);
@@ -306,12 +298,19 @@ export abstract class WorkerPoolExecutor extends Executor {
     }
     if (queue.length > 0 && queue.length % SUBMITS_PER_PUMP === 0) this.#scheduler.pump();
     if (!this.#pumpQueued) this.#queuePump();
+    // Last, while a worker may have begun it already: to look where this call comes from takes longer than all the rest.
+    this.#siteOf(task);
     return task;
   }
 
   /** What the queue takes beyond the tasks that the workers can run: `maxQueueSize` counts waiting tasks only. */
   #roomInQueue(): number {
     return this.#options.maxQueueSize + this.slots - this.#ledger.pending;
+  }
+
+  /** Where a task was submitted. One without a site fails within that call, which is then still to be seen. */
+  #siteOf(task: Task): Site {
+    return (task.site ??= this.#sites.note(task.callable, task.submitted));
   }
 
   #checkOpen(): void {
@@ -425,7 +424,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       const value = values[i];
       if (task.future.done()) continue;
       if (failed) {
-        addSite(value, task.site);
+        addSite(value, this.#siteOf(task));
         this.#fail(task, value);
       } else {
         this.#ledger.completed(task, value);
@@ -493,7 +492,7 @@ export abstract class WorkerPoolExecutor extends Executor {
                 'the executor replaces the worker, and with({ retries }) tries such tasks again',
               death,
             );
-      addSite(error, task.site);
+      addSite(error, this.#siteOf(task));
       this.#fail(task, error);
     }
     this.#endIfDone();
@@ -536,7 +535,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     const { queue } = this.#scheduler;
     for (let task = queue.take(); task !== undefined; task = queue.take()) {
       const reason = error();
-      addSite(reason, task.site);
+      addSite(reason, this.#siteOf(task));
       this.#fail(task, reason);
     }
   }
