@@ -58,6 +58,28 @@ describe('ProcessPoolExecutor: large results', () => {
   }
 });
 
+describe('ProcessPoolExecutor: results that cannot be read here', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('fail alone, although other tasks wait in the process for a large result to leave it', async () => {
+    const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 8 });
+    await settled(pool.submit(() => 1));
+    const nested = (depth: number) => {
+      let list: unknown = null;
+      for (let i = 0; i < depth; i++) list = { i, next: list };
+      return list;
+    };
+    for (let round = 0; round < 10; round++) {
+      const large = () => pool.submit((n: number) => new Uint8Array(n), 2_000_000);
+      const [before, deep, after] = [large(), pool.submit(nested, 3000), large()];
+      const small = [1, 2, 3, 4, 5].map((n) => pool.submit((given: number) => given, n));
+      expect((await rejectionAs(deep, DOMException)).name).to.equal('DataCloneError');
+      expect((await settled(Promise.all([before, after]))).map(({ length }) => length)).to.deep.equal([2e6, 2e6]);
+      expect(await settled(Promise.all(small))).to.deep.equal([1, 2, 3, 4, 5]);
+    }
+  });
+});
+
 describe('ProcessPoolExecutor: killWorkers', () => {
   const bench = useBench(makeExecutor, capabilities);
 

@@ -201,7 +201,10 @@ export class TaskRunner {
         this.#port.postMessage([PONG, message[1]]);
         break;
       case ASK:
-        this.#port.postMessage([HAS, ...this.#running, ...this.#loading]);
+        // Without claims, what waits here counts as begun there: the answer comes when it has been.
+        if (this.#table === undefined) this.#messages.push(message);
+        else this.#tellRunning();
+        this.#loop();
         break;
       default:
         throw new Error(`Unknown message of the host: ${String(message[0])}`);
@@ -278,6 +281,10 @@ export class TaskRunner {
     this.#clock = now();
   }
 
+  #tellRunning(): void {
+    this.#port.postMessage([HAS, ...this.#running, ...this.#loading]);
+  }
+
   /** Turns to the next group of tasks. @returns false when there is none */
   #next(): boolean {
     if (this.#at >= this.#batch.length) {
@@ -286,6 +293,10 @@ export class TaskRunner {
         this.#batch = [];
         this.#at = 0;
         return false;
+      }
+      if (message[0] === ASK) {
+        this.#tellRunning();
+        return this.#next();
       }
       this.#batch = message;
       if (message[0] === RICH) {

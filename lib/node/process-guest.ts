@@ -118,6 +118,8 @@ export class ParentChannel {
       whenClear: () => this.#ipc.clear(),
       clone: tryToFrame,
       postMessage: (message, transfer) => {
+        // In order: an answer of what runs here must not come before the ends of what does no more.
+        tellEnds();
         this.#ipc.post(TASK_PORT, message, transfer);
       },
     };

@@ -3,7 +3,7 @@ import type { Callable } from './callables.js';
 
 /** Sites that are noted in a row. */
 const MOST_IN_A_ROW = 128;
-/** µs after which another one may be noted: with three to fifteen for each, as machines are, that is about a hundredth of the time. */
+/** µs after which another one may be noted: each takes some, and more on slow machines. */
 const INTERVAL = 1000;
 
 /**
