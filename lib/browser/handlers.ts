@@ -1,4 +1,4 @@
-import type { TextMemoryMaker } from '../wire/claim-table.js';
+import type { SharedStoreMaker } from '../wire/claim-table.js';
 import type { NamedHandler } from '../wire/handlers.js';
 
 /** Browsers have no values of their own beyond the common ones. */
@@ -12,5 +12,5 @@ export const unpack: (bytes: Uint8Array) => unknown = () => {
   throw new Error('Nothing is packed in browsers');
 };
 
-/** Browsers write no text to shared memory. */
-export const textMemory: TextMemoryMaker | undefined = undefined;
+/** Browsers write no text to shared memory, and have no bytes of BigInts. */
+export const sharedStore: SharedStoreMaker | undefined = undefined;

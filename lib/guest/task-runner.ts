@@ -1,5 +1,5 @@
 import { endGuest, now } from '#guest';
-import { pack, textMemory } from '#handlers';
+import { pack, sharedStore } from '#handlers';
 import { decodeValue, discardValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
@@ -125,7 +125,7 @@ export class TaskRunner {
 
   constructor(port: GuestPort, config: ServeConfig, exposed: object) {
     this.#port = port;
-    this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory, textMemory);
+    this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory, sharedStore);
     this.#concurrency = config.concurrency;
     this.#exposed = exposed;
     this.#current = {

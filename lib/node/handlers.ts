@@ -1,5 +1,5 @@
 import type * as V8 from 'node:v8';
-import { MOST_PACKED, type TextMemoryMaker } from '../wire/claim-table.js';
+import { MOST_PACKED, type SharedStoreMaker } from '../wire/claim-table.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { isPlain } from './plain.js';
 import { streamHandlers } from './stream-bridge.js';
@@ -41,13 +41,34 @@ export function unpack(bytes: Uint8Array): unknown {
   return deserializer.readValue();
 }
 
-/** Texts in a part of shared memory. */
-export const textMemory: TextMemoryMaker | undefined = (memory, offset, length) => {
+/** For BigInts only: between objects, it would write that it has written one before. */
+let bigIntSerializer: V8.Serializer | undefined;
+
+export const sharedStore: SharedStoreMaker | undefined = (memory, offset, length) => {
   const buffer = Buffer.from(memory, offset, length);
+  // What follows is mostly where the last one ended, and to make a Deserializer takes longer than to use it.
+  let deserializer: V8.Deserializer | undefined;
+  let next = -1;
   return {
-    write: (text, at, wide) => {
+    writeText: (text, at, wide) => {
       buffer.write(text, at, wide ? 'utf16le' : 'latin1');
     },
-    read: (from, to, wide) => buffer.toString(wide ? 'utf16le' : 'latin1', from, to),
+    readText: (from, to, wide) => buffer.toString(wide ? 'utf16le' : 'latin1', from, to),
+    packBigInt: (value) => {
+      v8 ??= process.getBuiltinModule('node:v8');
+      if (v8.Serializer === undefined) return undefined;
+      bigIntSerializer ??= new v8.Serializer();
+      bigIntSerializer.writeHeader();
+      bigIntSerializer.writeValue(value);
+      return bigIntSerializer.releaseBuffer();
+    },
+    readBigInt: (from, to) => {
+      v8 ??= process.getBuiltinModule('node:v8');
+      if (deserializer === undefined || from !== next)
+        deserializer = new (v8 as typeof V8).Deserializer(buffer.subarray(from));
+      next = to;
+      deserializer.readHeader();
+      return deserializer.readValue() as bigint;
+    },
   };
 };

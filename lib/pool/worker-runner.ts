@@ -1,5 +1,5 @@
 import { now } from '#host';
-import { textMemory, unpack } from '#handlers';
+import { sharedStore, unpack } from '#handlers';
 import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { keepExamples } from '../future.js';
@@ -140,7 +140,7 @@ export class WorkerRunner {
     this.#events = events;
     this.#maxTasks = config.maxTasks;
     this.#nextNumber = config.nextNumber;
-    this.#table = config.backend.sharedMemory ? new HostTable(textMemory) : undefined;
+    this.#table = config.backend.sharedMemory ? new HostTable(sharedStore) : undefined;
     this.#connection = config.backend.start(name, {
       message: (data) => {
         this.#receive(data);

@@ -22,7 +22,7 @@ export const SLOTS = 2048;
 /** Most bytes of one packed result: longer ones gain little over a message of their own. */
 export const MOST_PACKED = 1024;
 
-/** Most bytes of one string, or hexadecimal digits of one BigInt, in the store. */
+/** Most bytes of one string or BigInt in the store. */
 export const MOST_TEXT = 4096;
 
 const HEADER_BYTES = 64;
@@ -54,11 +54,7 @@ const TAG_PACKED = 5;
 const TAG_TEXT = 6;
 /** Any other string: two bytes for each of its code units. */
 const TAG_WIDE = 7;
-/** Its hexadecimal digits after `0x`, a byte each: what `BigInt` reads. */
 const TAG_BIGINT = 8;
-/** The same of a negative one, without its sign. */
-const TAG_NEGATIVE = 9;
-const HEX_PREFIX = '0x';
 
 const ONE_BYTE_EACH = /^[\0-\xff]*$/;
 
@@ -86,28 +82,33 @@ export interface RingEntry {
   ended: number;
 }
 
-/** Reads and writes characters in shared memory, one or two bytes each; not every platform can. */
-export interface TextMemory {
-  write(text: string, at: number, wide: boolean): void;
-  read(from: number, to: number, wide: boolean): string;
+/** Reads and writes in shared memory what the language alone cannot; not every platform can. */
+export interface SharedStore {
+  /** Writes characters, one or two bytes each. */
+  writeText(text: string, at: number, wide: boolean): void;
+  readText(from: number, to: number, wide: boolean): string;
+  /** The bytes of a BigInt, to be written to the store; undefined when the platform has none. */
+  packBigInt(value: bigint): Uint8Array | undefined;
+  /** The BigInt whose bytes lie there. */
+  readBigInt(from: number, to: number): bigint;
 }
 
 /** Makes the one of a part of some memory. */
-export type TextMemoryMaker = (memory: SharedArrayBuffer, offset: number, length: number) => TextMemory;
+export type SharedStoreMaker = (memory: SharedArrayBuffer, offset: number, length: number) => SharedStore;
 
 class Table {
   readonly memory: SharedArrayBuffer;
   protected readonly ints: Int32Array;
   protected readonly floats: Float64Array;
   protected readonly store: Uint8Array;
-  protected readonly texts: TextMemory | undefined;
+  protected readonly shared: SharedStore | undefined;
 
-  constructor(memory: SharedArrayBuffer, textMemory?: TextMemoryMaker) {
+  constructor(memory: SharedArrayBuffer, sharedStore?: SharedStoreMaker) {
     this.memory = memory;
     this.ints = new Int32Array(memory);
     this.floats = new Float64Array(memory, 0, STORE / 8);
     this.store = new Uint8Array(memory, STORE, STORE_BYTES);
-    this.texts = textMemory?.(memory, STORE, STORE_BYTES);
+    this.shared = sharedStore?.(memory, STORE, STORE_BYTES);
   }
 }
 
@@ -116,8 +117,8 @@ export class HostTable extends Table {
   #tail = 0;
   readonly entry: RingEntry = { slot: 0, value: undefined, packed: false, began: 0, ended: 0 };
 
-  constructor(textMemory?: TextMemoryMaker) {
-    super(new SharedArrayBuffer(TOTAL_BYTES), textMemory);
+  constructor(sharedStore?: SharedStoreMaker) {
+    super(new SharedArrayBuffer(TOTAL_BYTES), sharedStore);
   }
 
   /** How many tasks the guest has begun, since its start. */
@@ -187,13 +188,15 @@ export class HostTable extends Table {
     const position = this.ints[(at >> 2) + 2] as number;
     const length = this.ints[(at >> 2) + 3] as number;
     const from = position & (STORE_BYTES - 1);
-    const value =
-      tag === TAG_PACKED
-        ? this.store.slice(from, from + length)
-        : (this.texts as TextMemory).read(from, from + length, tag === TAG_WIDE);
+    const value = this.#readFrom(tag, from, from + length);
     Atomics.store(this.ints, PACKED_TAIL, (position + length) | 0);
-    if (tag === TAG_BIGINT) return BigInt(value as string);
-    return tag === TAG_NEGATIVE ? -BigInt(value as string) : value;
+    return value;
+  }
+
+  #readFrom(tag: number, from: number, to: number): unknown {
+    if (tag === TAG_PACKED) return this.store.slice(from, to);
+    const shared = this.shared as SharedStore;
+    return tag === TAG_BIGINT ? shared.readBigInt(from, to) : shared.readText(from, to, tag === TAG_WIDE);
   }
 }
 
@@ -226,37 +229,34 @@ export class GuestTable extends Table {
 
   /** Hands over what the platform has packed. @returns false when there is no room for it */
   writePacked(slot: number, bytes: Uint8Array, began: number, ended: number): boolean {
-    const from = this.#reserve(bytes.length);
-    if (from < 0) return false;
-    this.store.set(bytes, from);
-    this.#publish(slot, TAG_PACKED, began, ended);
-    return true;
+    return this.#writeBytes(slot, TAG_PACKED, bytes, began, ended);
   }
 
   /** Hands over a string or a BigInt. @returns false when it is too long, or when there is no room for it */
   writeText(slot: number, value: string | bigint, began: number, ended: number): boolean {
-    const { texts } = this;
-    if (texts === undefined) return false;
-    if (typeof value === 'bigint') return this.#writeBigInt(texts, slot, value, began, ended);
+    const { shared } = this;
+    if (shared === undefined) return false;
+    if (typeof value === 'bigint') {
+      const bytes = shared.packBigInt(value);
+      return (
+        bytes !== undefined && bytes.length <= MOST_TEXT && this.#writeBytes(slot, TAG_BIGINT, bytes, began, ended)
+      );
+    }
     if (value.length > MOST_TEXT) return false;
     const wide = !ONE_BYTE_EACH.test(value);
     const length = wide ? value.length * 2 : value.length;
     const from = length > MOST_TEXT ? -1 : this.#reserve(length);
     if (from < 0) return false;
-    texts.write(value, from, wide);
+    shared.writeText(value, from, wide);
     this.#publish(slot, wide ? TAG_WIDE : TAG_TEXT, began, ended);
     return true;
   }
 
-  #writeBigInt(texts: TextMemory, slot: number, value: bigint, began: number, ended: number): boolean {
-    const isNegative = value < 0n;
-    const digits = (isNegative ? -value : value).toString(16);
-    const from = digits.length > MOST_TEXT ? -1 : this.#reserve(HEX_PREFIX.length + digits.length);
+  #writeBytes(slot: number, tag: number, bytes: Uint8Array, began: number, ended: number): boolean {
+    const from = this.#reserve(bytes.length);
     if (from < 0) return false;
-    // Not as one string, which would have to be put together here or there.
-    texts.write(HEX_PREFIX, from, false);
-    texts.write(digits, from + HEX_PREFIX.length, false);
-    this.#publish(slot, isNegative ? TAG_NEGATIVE : TAG_BIGINT, began, ended);
+    this.store.set(bytes, from);
+    this.#publish(slot, tag, began, ended);
     return true;
   }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { textMemory } from '../../dist/node/handlers.js';
+import { sharedStore } from '../../dist/node/handlers.js';
 import { GuestTable, HostTable, MOST_PACKED, MOST_TEXT, SLOTS, tagOf } from '../../dist/wire/claim-table.js';
 
 const HEADER_OF_COUNTS = 3;
@@ -374,12 +374,13 @@ describe('claim table', () => {
     ['a BigInt', 2n ** 64n],
     ['a negative BigInt', -(10n ** 30n) + 1n],
     ['no BigInt at all', 0n],
-    ['the longest BigInt', 2n ** BigInt(MOST_TEXT * 4) - 1n],
+    ['a long BigInt', 2n ** BigInt((MOST_TEXT - 16) * 8) - 1n],
+    ['a long negative BigInt', -(2n ** BigInt((MOST_TEXT - 16) * 8))],
   ];
   for (const [what, value] of texts) {
     it(`GuestTable.writeText hands over ${what}`, () => {
-      const host = new HostTable(textMemory);
-      const guest = new GuestTable(host.memory, textMemory);
+      const host = new HostTable(sharedStore);
+      const guest = new GuestTable(host.memory, sharedStore);
       // At an odd position and at an even one.
       for (const before of ['', 'x']) {
         guest.writeText(0, before, 0, 0);
@@ -390,14 +391,34 @@ describe('claim table', () => {
     });
   }
 
+  it('BigInts arrive whole among other values and through many rounds of the store', () => {
+    const host = new HostTable(sharedStore);
+    const guest = new GuestTable(host.memory, sharedStore);
+    const bigInt = fc.oneof(fc.bigInt(), fc.bigInt({ min: -(2n ** 8000n), max: 2n ** 8000n }));
+    const values = fc.array(fc.oneof({ weight: 3, arbitrary: bigInt }, fc.string({ maxLength: 50 }), fc.integer()), {
+      maxLength: 60,
+      size: 'max',
+    });
+    fc.assert(
+      fc.property(values, (row) => {
+        for (const value of row) {
+          if (typeof value === 'number') guest.write(0, tagOf(value), value, 1, 2);
+          else expect(guest.writeText(0, value, 1, 2)).to.equal(true);
+        }
+        expect(row.map(() => host.read().value)).to.deep.equal(row);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('GuestTable.writeText refuses everything where the platform has no memory for texts', () => {
     expect(new GuestTable(new HostTable().memory).writeText(0, 'x', 0, 0)).to.equal(false);
   });
 
   it('GuestTable.writeText refuses what is too long, and what there is no room for', () => {
-    const host = new HostTable(textMemory);
-    const guest = new GuestTable(host.memory, textMemory);
-    for (const value of ['x'.repeat(MOST_TEXT + 1), '€'.repeat(MOST_TEXT / 2 + 1), 2n ** BigInt(MOST_TEXT * 4)]) {
+    const host = new HostTable(sharedStore);
+    const guest = new GuestTable(host.memory, sharedStore);
+    for (const value of ['x'.repeat(MOST_TEXT + 1), '€'.repeat(MOST_TEXT / 2 + 1), 2n ** BigInt(MOST_TEXT * 8)]) {
       expect(guest.writeText(0, value, 0, 0)).to.equal(false);
     }
     const long = 'x'.repeat(MOST_TEXT);
