@@ -44,6 +44,8 @@ type Call = (...args: unknown[]) => unknown;
  * itself when that time has passed after a bell, so that no result waits for a slow task that follows it.
  */
 const QUIET_MS = 1;
+/** The same while more work than `QUIET_MS` lies here: the host need not send any soon. */
+const QUIET_AHEAD_MS = 4;
 
 /**
  * A task that may hold the thread for so many ms is not begun before the host has seen the results that are there, or has
@@ -263,8 +265,14 @@ export class TaskRunner {
   /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */
   #announce(at: number): void {
     // The clock alone does not tell: between it and the writing, the host's look may have passed.
-    if (at - this.#rang < QUIET_MS && this.#table?.isExpected === true) this.#untold = true;
+    if (this.#isQuiet(at - this.#rang) && this.#table?.isExpected === true) this.#untold = true;
     else this.#ring(at);
+  }
+
+  /** Whether it may be silent still, after so many ms. */
+  #isQuiet(silence: number): boolean {
+    if (silence < QUIET_MS) return true;
+    return silence < QUIET_AHEAD_MS && this.#left * (this.#callable?.held ?? 0) > QUIET_MS;
   }
 
   #ring(at: number): void {

@@ -52,7 +52,11 @@ export interface Sizes {
 /** ms of work sent ahead to a worker: long enough to outlast the host's way back, short enough that little has to be taken back. */
 const AHEAD_MS = 1;
 /** What it grows to, by doubling, for workers that run dry: where processors are short, the way back lasts a turn of others. */
-const MOST_AHEAD_MS = 4;
+const MOST_DRY_MS = 4;
+/** The same while much waits: then each message carries more, and to wake the host seldom leaves the processors to the workers. */
+const MOST_AHEAD_MS = 8;
+/** Of a worker's share of what waits, one part in so many is sent ahead. */
+const PARTS_OF_BACKLOG = 8;
 /** Most tasks sent ahead to one worker. */
 const MOST_AHEAD = 1024;
 /** ms of waiting work, for each worker there is, that are worth the start of another. */
@@ -77,7 +81,7 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   readonly #progressOf = new WeakMap<L, number>();
   /** Lanes whose threads are blocked, as a check has just found out. */
   readonly #blocked = new Set<L>();
-  /** ms of short tasks to send ahead to each lane, where that is not `AHEAD_MS`. */
+  /** ms of short tasks to send ahead to each lane while little waits, where that is not `AHEAD_MS`. */
   readonly #budgets = new WeakMap<L, number>();
   /** Whether tasks were left in the queue because all lanes had enough. */
   #backlog = false;
@@ -243,18 +247,19 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   #feedDry(): void {
     for (const lane of this.lanes) {
       if (lane.state !== 'ready' || !lane.accepting) continue;
-      const budget = this.#budgetOf(lane);
-      if (freeSlots(lane) > 0) this.#budgets.set(lane, Math.min(budget * 2, MOST_AHEAD_MS));
+      const budget = this.#budgets.get(lane) ?? AHEAD_MS;
+      if (freeSlots(lane) > 0) this.#budgets.set(lane, Math.min(budget * 2, MOST_DRY_MS));
       else if (budget > AHEAD_MS) this.#budgets.set(lane, Math.max(budget * 0.99, AHEAD_MS));
     }
   }
 
   #budgetOf(lane: L): number {
-    return this.#budgets.get(lane) ?? AHEAD_MS;
+    const backlog = (this.queue.length * costOf(this.queue.first)) / this.lanes.length;
+    return Math.max(this.#budgets.get(lane) ?? AHEAD_MS, Math.min(backlog / PARTS_OF_BACKLOG, MOST_AHEAD_MS));
   }
 
   /**
-   * Gives each worker what it will need next, about a millisecond's worth, so that it does not wait for the host: those that
+   * Gives each worker what it will need next, some milliseconds' worth, so that it does not wait for the host: those that
    * get on first, in equal shares. What is left is for those that are busy for longer, the one that is free soonest first.
    */
   #sendAhead(): void {

@@ -88,6 +88,8 @@ export interface RunnerConfig {
  * millisecond too soon.
  */
 const LOOK_AFTER_MS = 2;
+/** The same for one that keeps silent for longer, because it has much to do. */
+const LOOK_AFTER_MUCH_MS = 5;
 
 /**
  * One worker's life, seen from the host: starting, ready, ending, ended. It knows which tasks are in flight to the worker
@@ -634,13 +636,17 @@ export class WorkerRunner {
     this.#table?.promiseLook();
     if (this.#looking) return;
     this.#looking = true;
+    const msAhead = this.unbegun * (this.oldest?.callable.estimate ?? 0);
     unref(
-      setTimeout(() => {
-        this.#looking = false;
-        const isHeld = this.#table?.lowerBell() === true;
-        if ((this.#table?.readable ?? 0) > 0) this.#readRing();
-        if (isHeld) this.#table?.release();
-      }, LOOK_AFTER_MS),
+      setTimeout(
+        () => {
+          this.#looking = false;
+          const isHeld = this.#table?.lowerBell() === true;
+          if ((this.#table?.readable ?? 0) > 0) this.#readRing();
+          if (isHeld) this.#table?.release();
+        },
+        msAhead > LOOK_AFTER_MS ? LOOK_AFTER_MUCH_MS : LOOK_AFTER_MS,
+      ),
     );
   }
 

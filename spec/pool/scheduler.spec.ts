@@ -218,7 +218,7 @@ describe('Scheduler', () => {
       const pool = warmPool(lasting(0.1), 1);
       submit(pool, 1);
       pool.settle();
-      submit(pool, 100);
+      submit(pool, 50);
       const [lane] = pool.lanes;
       expect(lane!.ahead.size).to.equal(10);
       for (let i = 0; i < 5; i++) {
@@ -233,12 +233,31 @@ describe('Scheduler', () => {
       expect(lane!.ahead.size).to.be.within(9, 10);
     });
 
+    it('pump sends an eighth of what waits to each worker, when that is more than a millisecond and at most eight', () => {
+      for (const [waiting, ahead] of [
+        [50, 10],
+        [241, 30],
+        [401, 50],
+        [5000, 80],
+      ] as const) {
+        const pool = warmPool(lasting(0.1), 1);
+        submit(pool, 1);
+        pool.settle();
+        submit(pool, waiting);
+        expect(pool.lanes[0]!.ahead.size, `of ${String(waiting)} tasks`).to.be.within(ahead - 1, ahead);
+      }
+    });
+
     it('pump sends up to four milliseconds ahead to a worker that has run dry, and less again to one that does not', () => {
       const pool = warmPool(lasting(0.1), 1);
       submit(pool, 1);
       pool.settle();
-      submit(pool, 2000);
+      submit(pool, 50);
       const [lane] = pool.lanes;
+      // So few that an eighth of them is less than a millisecond.
+      const refill = (): void => {
+        submit(pool, 70 - pool.scheduler.queue.length);
+      };
       const ahead = (): number => {
         pool.hear(lane!);
         return lane!.ahead.size;
@@ -250,12 +269,14 @@ describe('Scheduler', () => {
         }
       };
       for (const most of [20, 40, 40]) {
+        refill();
         end(lane!.ahead.size + 1);
         expect(lane!.begun.size, 'it has nothing to do').to.equal(0);
         expect(ahead()).to.be.within(most - 2, most);
         lane!.begin();
       }
       for (let i = 0; i < 300; i++) {
+        refill();
         end(1);
         ahead();
       }
