@@ -13,7 +13,7 @@ export interface ThreadPoolExecutorOptions extends PoolOptions {
 }
 
 /**
- * Runs callables in a pool of threads: worker threads in Node, web workers in browsers.
+ * Runs callables in a pool of threads: worker threads in Node, Deno and Bun, web workers in browsers.
  *
  * Follows `concurrent.futures.ThreadPoolExecutor` of Python 3.14. Workers start as tasks need them, are reused, and end
  * when they have been idle for `idleTimeout`. An executor that nobody shut down does not keep the process alive while

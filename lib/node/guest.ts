@@ -1,10 +1,11 @@
+import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
 import { type MessagePort as NodePort, parentPort } from 'node:worker_threads';
 import type { Endpoint } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { wrapSource } from '../guest/source.js';
 import { PORTS } from '../wire/protocol.js';
-import { PortMux } from './port-mux.js';
+import { PortMux, withEvents } from './port-mux.js';
 import type { ParentChannel } from './process-guest.js';
 import { useGuestPorts } from './stream-bridge.js';
 
@@ -31,7 +32,7 @@ export function endpoint(): Endpoint {
 /** Listens on the port that the tasks come by. */
 export function connectPort(port: unknown, receive: (message: unknown) => void, unreadable: () => void): GuestPort {
   if (parentChannel !== undefined) return parentChannel.connect(receive, unreadable);
-  const nodePort = port as NodePort;
+  const nodePort = withEvents(port as NodePort);
   const ports = new PortMux(true, (message, transfer) => {
     nodePort.postMessage(message, transfer);
   });
@@ -65,7 +66,9 @@ export function compile(source: string, base: string | undefined): unknown {
 
 function runScript(text: string, base: string | undefined): unknown {
   // Not the name of the file itself: a line of this text is not that line of the file, nor has it a place in its source map.
-  const filename = base === undefined ? SOURCE : `${base}#${SOURCE}`;
+  let filename = base === undefined ? SOURCE : `${base}#${SOURCE}`;
+  // Bun takes the name for a path, from which it resolves.
+  if ('bun' in process.versions && base !== undefined) filename = fileURLToPath(base);
   const { constants } = vm as unknown as { constants?: { USE_MAIN_CONTEXT_DEFAULT_LOADER?: symbol } };
   const loader = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
   if (loader === undefined || base === undefined) return new vm.Script(text, { filename }).runInThisContext();

@@ -7,8 +7,21 @@ import { streamHandlers } from './stream-bridge.js';
 /** Values that only Node has. */
 export const platformHandlers: NamedHandler[] = streamHandlers;
 
-/** Loaded when first needed: threads start faster without it. Runtimes that only resemble Node may have less of it. */
-let v8: Partial<typeof V8> | undefined;
+/** The module, loaded when first needed: threads start faster without it. Null where it cannot do what is needed here. */
+let v8: typeof V8 | null | undefined;
+
+/** Runtimes that only resemble Node have the class, and it throws; or it writes bytes that only they can read. */
+function loadV8(): typeof V8 | null {
+  try {
+    const module = process.getBuiltinModule('node:v8');
+    const serializer = new module.Serializer();
+    serializer.writeValue(1n);
+    serializer.releaseBuffer();
+    return module;
+  } catch {
+    return null;
+  }
+}
 
 /**
  * The bytes of a small value, as structured cloning writes them; undefined when it is not small, or cannot be cloned without
@@ -16,11 +29,10 @@ let v8: Partial<typeof V8> | undefined;
  */
 export function pack(value: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) return undefined;
-  v8 ??= process.getBuiltinModule('node:v8');
-  const { Serializer } = v8;
-  if (Serializer === undefined) return undefined;
+  if (v8 === undefined) v8 = loadV8();
+  if (v8 === null) return undefined;
   // Not v8.serialize: it makes Buffers of other views of bytes.
-  const serializer = new Serializer();
+  const serializer = new v8.Serializer();
   try {
     if (!isPlain(value, MOST_PACKED)) return undefined;
     serializer.writeHeader();
@@ -35,8 +47,7 @@ export function pack(value: unknown): Uint8Array | undefined {
 
 /** The value of bytes from `pack`. */
 export function unpack(bytes: Uint8Array): unknown {
-  v8 ??= process.getBuiltinModule('node:v8');
-  const deserializer = new (v8 as typeof V8).Deserializer(bytes);
+  const deserializer = new (process.getBuiltinModule('node:v8').Deserializer)(bytes);
   deserializer.readHeader();
   return deserializer.readValue();
 }
@@ -55,17 +66,16 @@ export const sharedStore: SharedStoreMaker | undefined = (memory, offset, length
     },
     readText: (from, to, wide) => buffer.toString(wide ? 'utf16le' : 'latin1', from, to),
     packBigInt: (value) => {
-      v8 ??= process.getBuiltinModule('node:v8');
-      if (v8.Serializer === undefined) return undefined;
+      if (v8 === undefined) v8 = loadV8();
+      if (v8 === null) return undefined;
       bigIntSerializer ??= new v8.Serializer();
       bigIntSerializer.writeHeader();
       bigIntSerializer.writeValue(value);
       return bigIntSerializer.releaseBuffer();
     },
     readBigInt: (from, to) => {
-      v8 ??= process.getBuiltinModule('node:v8');
       if (deserializer === undefined || from !== next)
-        deserializer = new (v8 as typeof V8).Deserializer(buffer.subarray(from));
+        deserializer = new (process.getBuiltinModule('node:v8').Deserializer)(buffer.subarray(from));
       next = to;
       deserializer.readHeader();
       return deserializer.readValue() as bigint;

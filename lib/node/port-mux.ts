@@ -1,3 +1,4 @@
+import type { Endpoint } from '../comlink.js';
 import { PORTS } from '../wire/protocol.js';
 
 /** As much of a message port as bridges need. */
@@ -8,6 +9,23 @@ export interface BridgePort {
   on(event: 'close', listener: () => void): unknown;
   close(): void;
   unref(): void;
+}
+
+/** Node's events on a port that has arrived here: Deno hands over ports of the web, which know nothing of them. */
+export function withEvents<P extends object>(port: P): P {
+  if (typeof (port as { on?: unknown }).on === 'function') return port;
+  return Object.assign(port, {
+    on(event: string, listener: (data: unknown) => void) {
+      const endpoint = port as Endpoint;
+      endpoint.addEventListener(event, ({ data }: { data?: unknown }) => {
+        listener(data);
+      });
+      if (event === 'message') endpoint.start?.();
+    },
+    unref() {
+      // What waits for such a port does not keep a thread of Deno alive.
+    },
+  });
 }
 
 /**

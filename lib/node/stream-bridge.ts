@@ -13,7 +13,7 @@ import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { movedHandler } from './moved-socket.js';
-import type { BridgePort, PortMux } from './port-mux.js';
+import { type BridgePort, type PortMux, withEvents } from './port-mux.js';
 import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-socket.js';
 
 /**
@@ -409,7 +409,7 @@ export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireSt
     serveStream(stream, port1);
     return [{ port: port2, shape }, [port2]];
   },
-  deserialize: ({ port, shape }) => workWith(port, shape),
+  deserialize: ({ port, shape }) => workWith(withEvents(port), shape),
 };
 
 /** A socket that belongs to its task, as it crosses to a thread. */
