@@ -33,9 +33,13 @@ export function endpoint(): Endpoint {
 export function connectPort(port: unknown, receive: (message: unknown) => void, unreadable: () => void): GuestPort {
   if (parentChannel !== undefined) return parentChannel.connect(receive, unreadable);
   const nodePort = withEvents(port as NodePort);
-  const ports = new PortMux(true, (message, transfer) => {
-    nodePort.postMessage(message, transfer);
-  });
+  const ports = new PortMux(
+    true,
+    (message, transfer) => {
+      nodePort.postMessage(message, transfer);
+    },
+    receive,
+  );
   useGuestPorts(ports);
   nodePort.on('message', (message: unknown[]) => {
     if (message[0] === PORTS) ports.receive(message);

@@ -123,7 +123,12 @@ class ThreadConnection implements Connection {
   }
 
   post(message: unknown, transfer: readonly unknown[]): void {
+    this.#ports.keepOrder();
     this.#port.postMessage(message, transfer as never[]);
+  }
+
+  postSoon(message: unknown[]): void {
+    this.#ports.carry(message);
   }
 
   drain(): void {

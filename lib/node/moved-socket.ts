@@ -16,7 +16,7 @@ interface WireSocket {
 export function encodeMoved(value: unknown): HandledValue | undefined {
   const served = value instanceof ServedSocket;
   const socket = served ? value.socket : value;
-  if (!isSocket(socket) || !isFresh(socket) || !canMove()) return undefined;
+  if (!isSocket(socket) || !canMove() || !isFresh(socket)) return undefined;
   const wire: WireSocket = { socket, served };
   return { value: wire, handler: 'moved-socket', transfer: [socket] };
 }

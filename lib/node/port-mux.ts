@@ -11,6 +11,9 @@ export interface BridgePort {
   unref(): void;
 }
 
+/** Instead of a port's id. */
+const CARRIER = 0;
+
 /** Node's events on a port that has arrived here: Deno hands over ports of the web, which know nothing of them. */
 export function withEvents<P extends object>(port: P): P {
   if (typeof (port as { on?: unknown }).on === 'function') return port;
@@ -30,11 +33,11 @@ export function withEvents<P extends object>(port: P): P {
 
 /**
  * Many ports over one. A message channel for each connection costs more than most connections do, and a message for each
- * packet wakes the other thread each time; here what is posted in one turn of the event loop goes in one message:
+ * packet wakes the other thread each time; here what is posted in two turns of the event loop goes in one message:
  *
  *     [PORTS, id, message, id, message, ...]
  *
- * where `null` instead of a message says that the port was closed.
+ * where `null` instead of a message says that the port was closed. A message with the id 0 belongs to the port that carries them.
  */
 export class PortMux {
   readonly #post: (message: unknown[], transfer: readonly never[]) => void;
@@ -43,18 +46,26 @@ export class PortMux {
   /** What has come for ports that are not open yet, because their tasks still wait. */
   readonly #early = new Map<number, unknown[]>();
   readonly #opens: boolean;
+  readonly #carried: ((message: unknown[]) => void) | undefined;
   #batch: unknown[] = [PORTS];
   #transfer: never[] = [];
-  #nextId = 1;
+  #nextId = CARRIER + 1;
+  #carries = false;
   #over = false;
 
   /**
    * @param opens - whether this side opens the ports that the other one creates
    * @param post - sends to the other side, whose mux is given what arrives
+   * @param carried - takes what the other side has had carried
    */
-  constructor(opens: boolean, post: (message: unknown[], transfer: readonly never[]) => void) {
+  constructor(
+    opens: boolean,
+    post: (message: unknown[], transfer: readonly never[]) => void,
+    carried?: (message: unknown[]) => void,
+  ) {
     this.#opens = opens;
     this.#post = post;
+    this.#carried = carried;
   }
 
   /** How many ports there are, the ones counted in that nobody has opened yet. */
@@ -84,7 +95,21 @@ export class PortMux {
 
   /** Takes a message of the other side. */
   receive(message: readonly unknown[]): void {
-    for (let i = 1; i < message.length; i += 2) this.#deliver(message[i] as number, message[i + 1]);
+    for (let i = 1; i < message.length; i += 2) {
+      if (message[i] === CARRIER) this.#carried?.(message[i + 1] as unknown[]);
+      else this.#deliver(message[i] as number, message[i + 1]);
+    }
+  }
+
+  /** Sends a message of the carrying port with those of this turn. It is to be one that can surely be cloned. */
+  carry(message: unknown[]): void {
+    this.#send(CARRIER, message, []);
+    this.#carries = true;
+  }
+
+  /** To be called before the carrying port sends something else, so that nothing overtakes what it was given to carry. */
+  keepOrder(): void {
+    if (this.#carries) this.#flush();
   }
 
   /** The other side is gone: so are its ports. */
@@ -124,16 +149,23 @@ export class PortMux {
 
   #send(id: number, message: unknown, transfer: readonly never[]): void {
     if (this.#over) return;
-    if (this.#batch.length === 1) setImmediate(this.#flush);
+    if (this.#batch.length === 1) setImmediate(this.#soon);
     this.#batch.push(id, message);
     this.#transfer.push(...transfer);
   }
 
+  /** After one more look for events: to wake the other thread takes longer than to read what has arrived by now. */
+  readonly #soon = () => {
+    setImmediate(this.#flush);
+  };
+
   readonly #flush = () => {
+    if (this.#batch.length === 1) return;
     const batch = this.#batch;
     const transfer = this.#transfer;
     this.#batch = [PORTS];
     this.#transfer = [];
+    this.#carries = false;
     if (!this.#over) this.#post(batch, transfer);
   };
 }

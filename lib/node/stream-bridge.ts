@@ -425,7 +425,8 @@ export function encodeServed(value: unknown, ports: PortMux): HandledValue | und
   const { id, port } = ports.create();
   const wire: WireServed = { id, shape: shapeOf(value.socket) };
   serveStream(value.socket, port);
-  return { value: wire, handler: 'served-socket' };
+  // With what has been read of it by then. Beside it stands the address of the peer.
+  return { value: wire, handler: 'served-socket', soon: true };
 }
 
 /** The ports that share the task port of this thread. */

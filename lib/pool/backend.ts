@@ -32,6 +32,8 @@ export interface Connection {
    * @throws what structured cloning throws; then nothing was sent
    */
   post(message: unknown, transfer: readonly unknown[], handle?: unknown): void;
+  /** The same at the end of this turn, with what else goes then; for what can surely be cloned. Whatever is posted meanwhile comes after it. */
+  postSoon?(message: unknown[]): void;
   /** Throws for what it cannot send although structured cloning can. */
   readonly clone?: (value: unknown) => unknown;
   /** Encodes an argument that can be handed to this worker better than others; undefined for all that cannot. */
@@ -56,6 +58,8 @@ export interface HandledValue {
   handle?: unknown;
   /** Is moved with the message. */
   transfer?: readonly unknown[];
+  /** The task need not go before the end of this turn, and what goes beside this value can surely be cloned. */
+  soon?: boolean;
   /** Nobody waits for the task's end but for its slot: where that takes a message, several may share one. */
   endsQuietly?: boolean;
 }

@@ -110,6 +110,11 @@ export class Outbox {
     this.#posted++;
   }
 
+  #postSoon(message: unknown[]): void {
+    this.#connection.postSoon?.(message);
+    this.#posted++;
+  }
+
   #postTasks(message: unknown[], tasks: readonly Task[], refused: Refusals): void {
     try {
       this.post(message);
@@ -131,6 +136,7 @@ export class Outbox {
     const values: unknown[] = [];
     let movesForGood = transfer.length > 0;
     let handle: unknown;
+    let soon = false;
     const details: RichDetails = {
       how: special === undefined || special === 'create' ? (special ?? 'call') : 'stream',
       attempt: task.attempt,
@@ -154,6 +160,7 @@ export class Outbox {
           transfer.push(...(handled.transfer ?? []));
           ({ handle } = handled);
           if (handled.endsQuietly === true) details.endsQuietly = true;
+          if (handled.soon === true) soon = true;
           movesForGood = true;
           return;
         }
@@ -170,7 +177,8 @@ export class Outbox {
       const message = isPlain(details, handle)
         ? flatMessage(task, values)
         : [RICH, task.callable.id, task.number, task.slot, details, values];
-      this.#post(message, moved, handle);
+      if (soon && moved.length === 0) this.#postSoon(message);
+      else this.#post(message, moved, handle);
       if (task.extra !== undefined) task.extra.moved = movesForGood;
       this.#noteSent([task]);
     } catch (cause) {

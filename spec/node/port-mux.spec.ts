@@ -57,6 +57,37 @@ describe('ports over one port', () => {
     expect(opened).to.deep.equal(made.map(({ id }) => [id]));
   });
 
+  it('what it is given to carry goes with what ports post in the same turn, in order, and not later than what follows', async () => {
+    const messages: unknown[][] = [];
+    const all: unknown[] = [];
+    const maker = new PortMux(false, (message) => {
+      messages.push(message);
+      opener.receive(message);
+    });
+    const opener: PortMux = new PortMux(
+      true,
+      () => undefined,
+      (message) => {
+        all.push(message);
+      },
+    );
+    const { id, port } = maker.create();
+    opener.open(id).on('message', (message) => {
+      all.push(message);
+    });
+    port.postMessage('one');
+    maker.carry(['two']);
+    port.postMessage('three');
+    await turns();
+    expect([messages.length, all]).to.deep.equal([1, ['one', ['two'], 'three']]);
+    maker.carry(['four']);
+    maker.keepOrder();
+    expect(all.at(-1)).to.deep.equal(['four']);
+    maker.keepOrder();
+    await turns();
+    expect([messages.length, all.length]).to.deep.equal([2, 4]);
+  });
+
   it('what came before the port was opened is heard first', async () => {
     const { maker, opener } = pair();
     const { id, port } = maker.create();
