@@ -239,5 +239,6 @@ function isExpress(app: object): boolean {
 
 async function fromFetch(handler: FetchHandler): Promise<RequestListener> {
   const { createRequestListener } = await import('@remix-run/node-fetch-server');
-  return createRequestListener((request) => handler(request));
+  // One that is not async may return what is no response, and the listener would take that for a promise.
+  return createRequestListener(async (request) => handler(request));
 }

@@ -64,6 +64,15 @@ describe('serveHttp', () => {
     });
   }
 
+  it('a fetch handler that returns nothing fails its request, and no process', async () => {
+    const errors: unknown[] = [];
+    const server = await serve('fetch-handler', { processes: 1, onWorkerError: (error) => errors.push(error) });
+    const { port } = server.address();
+    expect(await fetchFrom(port, '/nothing')).to.include({ status: 500 });
+    expect(await fetchFrom(port, '/hello/apple?n=1')).to.include({ status: 200 });
+    expect(errors).to.deep.equal([]);
+  });
+
   it('a module that throws rejects with what it throws', async () => {
     expect(String(await rejectionAs(serve('fails-to-load', { processes: 2 }), RangeError))).to.contain('apple');
   });
