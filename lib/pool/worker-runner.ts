@@ -289,18 +289,26 @@ export class WorkerRunner {
 
   /** Takes back the oldest of the tasks that it has not begun, at most `count`. What was moved there has to stay. */
   takeOldest(count: number): Task[] {
-    const taken: Task[] = [];
     this.#noticeBegun();
+    const oldest: Task[] = [];
     for (const task of this.#ahead) {
-      if (taken.length === count) break;
-      if (!task.moves && this.takeBack(task)) taken.push(task);
+      if (oldest.length === count) break;
+      if (!task.moves) oldest.push(task);
     }
-    return taken;
+    return this.#takeBackAll(oldest);
   }
 
   /** Takes back what it has not begun and is of lower priority. */
   takeLower(priority: number): Task[] {
-    return [...this.#ahead].filter((task) => task.priority < priority && !task.moves && this.takeBack(task));
+    return this.#takeBackAll([...this.#ahead].filter((task) => task.priority < priority && !task.moves));
+  }
+
+  /** The youngest first: the worker begins the oldest meanwhile, and would begin those behind the ones that it finds gone. */
+  #takeBackAll(tasks: Task[]): Task[] {
+    return tasks
+      .reverse()
+      .filter((task) => this.takeBack(task))
+      .reverse();
   }
 
   /** The future of this task has ended without the worker; the task may go on there until the worker ends. */
