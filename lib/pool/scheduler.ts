@@ -406,9 +406,7 @@ function shareOf(victim: Lane<Schedulable>, waiting: number, free: number): numb
 
 /** True when a lane has slots for tasks that it has not begun: it is waking, or what it runs blocks its thread. */
 function mayBeBlocked(lane: Lane<unknown>): boolean {
-  return (
-    lane.state === 'ready' && lane.capacity > 1 && lane.active > 0 && lane.unbegun > 0 && lane.active < lane.capacity
-  );
+  return lane.state === 'ready' && lane.unbegun > 0 && lane.active < lane.capacity;
 }
 
 /** True when tasks wait in a lane behind others, and not only for the lane to wake. */

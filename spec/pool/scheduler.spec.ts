@@ -198,6 +198,25 @@ describe('Scheduler', () => {
       expect(pool.tasks.filter(({ ended }) => ended === undefined).length, 'but the one that blocks').to.equal(1);
     });
 
+    for (const capacity of [1, 4]) {
+      it(`checkProgress has free workers take over what a worker with ${String(capacity)} slots does not begin at all`, () => {
+        const sizes = { maxWorkers: 2, minWorkers: 2, minSpareWorkers: 0 };
+        const pool = poolOf(lasting(2), 2, { capacity, sizes });
+        for (const lane of pool.lanes) pool.started(lane);
+        submit(pool, 2 * capacity);
+        const [blocked, other] = pool.lanes;
+        expect(blocked!.ahead.size).to.equal(capacity);
+        for (let i = 0; i < 20; i++) {
+          while (other!.canBegin) other!.begin();
+          while (other!.begun.size > 0) other!.end(0);
+          pool.hear(other!);
+          if (blocked!.ahead.size > 0) expect(pool.scheduler.wantsCheck).to.equal(true);
+          pool.scheduler.checkProgress();
+        }
+        expect(pool.tasks.filter(({ ended }) => ended === undefined)).to.have.length(0);
+      });
+    }
+
     it('checkProgress starts none when no task waits, and none beyond maxWorkers', () => {
       const idle = warmPool(lasting(0.001), 3);
       submit(idle, 1);
