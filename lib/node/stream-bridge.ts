@@ -24,6 +24,8 @@ import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-sock
 const WINDOW = 256 * 1024;
 /** What an object counts for: as many are under way as Node's streams of objects keep. */
 const OBJECT_BYTES = WINDOW / 16;
+/** What a chunk counts for at least: however small, it takes its time here and there. */
+const CHUNK_BYTES = WINDOW / 1024;
 /** Bytes taken that are worth a message. */
 const ACKNOWLEDGED = WINDOW / 16;
 /** Larger chunks are sent in pieces, so that the side that writes them sees how they get on. */
@@ -38,7 +40,7 @@ type Message =
   | { kind: 'destroy'; error: WireError | undefined };
 
 const sizeOf = (chunk: unknown) =>
-  typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(1, chunk.length) : OBJECT_BYTES;
+  typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(CHUNK_BYTES, chunk.length) : OBJECT_BYTES;
 
 /**
  * Posts a chunk.

@@ -141,6 +141,18 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         expect(result.message).to.include('result of give').and.include('["odd key"][1]');
       });
 
+      it('what was moved before is refused, and the error says so', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const bytes = new Uint8Array(8);
+        const { length } = bytes;
+        expect(await pool.submit((value: Uint8Array) => value.length, transfer(bytes, [bytes.buffer]))).to.equal(
+          length,
+        );
+        const take = (value: { bytes: Uint8Array }) => value.bytes.length;
+        const { message } = await rejectionAs(pool.submit(take, { bytes }), DOMException);
+        expect(message).to.include('its .bytes is an object of class Uint8Array whose memory was moved before');
+      });
+
       it('values that harm whoever looks at them are refused, and nothing else suffers', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const take = (value: unknown) => typeof value;
@@ -1064,6 +1076,25 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         const refused = await rejectionAs(pool.submit(run, measure(), { a: 1 }), TypeError);
         expect(refused).to.have.property('code', 'ERR_INVALID_ARG_TYPE');
         expect(await settled(pool.submit(run, measure(), 'gouda'))).to.deep.equal([{ length: 5 }]);
+      });
+
+      it('a stream of small chunks is not read ahead of its reader by more than some thousand', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        let chunks = 0;
+        const source = new Readable({
+          read() {
+            chunks++;
+            this.push('a');
+          },
+        });
+        const first = async (given: Readable) => {
+          const step = await given[Symbol.asyncIterator]().next();
+          return (step.value as Uint8Array).length;
+        };
+        expect(await pool.submit(first, source)).to.be.above(0);
+        // Node's own buffers, of 16 KiB each, come on top.
+        expect(chunks).to.be.below(40_000);
+        source.destroy();
       });
 
       it('a stream of 30 MB is not read ahead of its reader by more than a window', async () => {
