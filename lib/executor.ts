@@ -20,7 +20,7 @@ export interface TaskOptions {
   /** How often a task whose worker died is tried again; not for what a task throws, and not for timeouts. @default 0 */
   retries?: number | undefined;
   /**
-   * For `stream`: how many items its generator may be ahead of the reader; 0 runs it only when the asks.
+   * For `stream`: how many items its generator may be ahead of the reader; 0 runs it only when the reader asks.
    *
    * @default 16, and up to 4096 where many items pass fast
    */

@@ -34,6 +34,26 @@ describe('ProcessPoolExecutor: the channel', () => {
   });
 });
 
+describe('ProcessPoolExecutor: shared memory', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('a typed array over shared memory is refused on both ways, and the error says so', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const shared = new Uint8Array(new SharedArrayBuffer(8));
+    const argument = await rejectionAs(
+      pool.submit((bytes: Uint8Array) => bytes.length, shared),
+      DOMException,
+    );
+    const result = await rejectionAs(
+      pool.submit(() => new Uint8Array(new SharedArrayBuffer(8))),
+      DOMException,
+    );
+    for (const { message } of [argument, result]) {
+      expect(message).to.include('it is an object of class Uint8Array over shared memory');
+    }
+  });
+});
+
 describe('ProcessPoolExecutor: large results', () => {
   const bench = useBench(makeExecutor, capabilities);
 

@@ -27,7 +27,7 @@ import {
   type ServeConfig,
   UNREADABLE,
 } from '../wire/protocol.js';
-import { cloneError } from '../wire/unclonable.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
 import type { Callable } from './callables.js';
 import { Outbox, type Refusals, tellsBegin } from './outbox.js';
@@ -166,7 +166,7 @@ export class WorkerRunner {
       concurrency: config.concurrency,
       initializer: config.initializer,
     }).catch((error: unknown) => {
-      events.initializerFailed(this, error);
+      events.initializerFailed(this, unsent(config.initializer, error, this.#connection.clone));
     });
     // Last, because listening and posting count as interest in the worker. Where tasks are not sent before it is ready, a
     // starting worker may be what they wait for.
@@ -696,4 +696,18 @@ export class WorkerRunner {
       unbegun: unbegun.sort(byOrder),
     });
   }
+}
+
+/** Why a worker could not be told what it is for: most likely an argument of its initializer cannot be sent. */
+function unsent(
+  initializer: ServeConfig['initializer'],
+  cause: unknown,
+  clone: ((value: unknown) => unknown) | undefined,
+): unknown {
+  for (const [i, arg] of (initializer?.args ?? []).entries()) {
+    const found = findUnclonable(arg, [], clone);
+    const where = `Argument ${String(i + 1)} of the initializer ${String(initializer?.definition.name)}`;
+    if (found !== undefined) return cloneError(where, found, cause);
+  }
+  return cause;
 }

@@ -52,11 +52,27 @@ export function findUnclonable(
         clone(value);
       }
     } catch (cause) {
-      return { path: at, what: at === path ? describe(value) : 'a property that throws when it is read', cause };
+      return { path: at, what: at === path ? describeMemory(value) : 'a property that throws when it is read', cause };
     }
     for (const child of children.reverse()) work.push(child);
   }
   return undefined;
+}
+
+/** What a value is, with why its memory cannot be sent if that is why. */
+function describeMemory(value: object): string {
+  const description = describe(value);
+  const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
+  if (typeof SharedArrayBuffer === 'function' && buffer instanceof SharedArrayBuffer) {
+    return buffer === value ? description : `${description} over shared memory`;
+  }
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength > 0) return description;
+  try {
+    new Uint8Array(buffer);
+    return description;
+  } catch {
+    return `${description} whose memory was moved before`;
+  }
 }
 
 /** Objects that are cloned property by property. */
