@@ -62,16 +62,25 @@ export function findUnclonable(
 /** What a value is, with why its memory cannot be sent if that is why. */
 function describeMemory(value: object): string {
   const description = describe(value);
-  const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
-  if (typeof SharedArrayBuffer === 'function' && buffer instanceof SharedArrayBuffer) {
-    return buffer === value ? description : `${description} over shared memory`;
-  }
-  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength > 0) return description;
   try {
-    new Uint8Array(buffer);
-    return description;
+    const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
+    if (typeof SharedArrayBuffer === 'function' && buffer instanceof SharedArrayBuffer) {
+      return buffer === value ? description : `${description} over shared memory`;
+    }
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === 0 && isDetached(buffer)) {
+      return `${description} whose memory was moved before`;
+    }
   } catch {
-    return `${description} whose memory was moved before`;
+    // A proxy that resists.
+  }
+  return description;
+}
+
+function isDetached(buffer: ArrayBuffer): boolean {
+  try {
+    return new Uint8Array(buffer).length > 0;
+  } catch {
+    return true;
   }
 }
 
