@@ -11,6 +11,8 @@ export class GuestCallable {
   call: AnyFunction | undefined;
   /** ms that its last call held the thread; the first one may hold it for long. */
   held = Infinity;
+  /** ms that its calls held the thread at most, of late. */
+  peak = 0;
   /** How many of the next results are too large to be packed, as far as can be guessed. */
   misfits = 0;
   readonly #exposed: object;

@@ -231,7 +231,7 @@ export class TaskRunner {
         continue;
       }
       const callable = this.#callable as GuestCallable;
-      if (callable.held >= QUIET_MS) this.#showResults(callable.held);
+      if (callable.held >= QUIET_MS || callable.peak >= QUIET_MS) this.#showResults(callable.held);
       if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
       else
         this.#start(
@@ -442,7 +442,7 @@ export class TaskRunner {
     } catch (error) {
       setCurrent(undefined);
       this.#fail(slot, number, began, error, callable);
-      callable.held = this.#clock - began;
+      noteHeld(callable, this.#clock - began);
       return;
     }
     setCurrent(undefined);
@@ -452,7 +452,7 @@ export class TaskRunner {
       this.#clock = now();
       this.#await(pending, slot, number, began, callable);
     }
-    callable.held = this.#clock - began;
+    noteHeld(callable, this.#clock - began);
   }
 
   #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {
@@ -625,6 +625,14 @@ export class TaskRunner {
     }
     return controller.signal;
   }
+}
+
+/** Of the calls that take long, one in a hundred is enough to expect another: results are shown before each call then. */
+const PEAK_FADES = 0.98;
+
+function noteHeld(callable: GuestCallable, ms: number): void {
+  callable.held = ms;
+  callable.peak = Math.max(ms, callable.peak * PEAK_FADES);
 }
 
 /** Puts a small result into the memory that the host shares. @returns false when it has to go by message */
