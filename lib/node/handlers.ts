@@ -7,20 +7,24 @@ import { streamHandlers } from './stream-bridge.js';
 /** Values that only Node has. */
 export const platformHandlers: NamedHandler[] = streamHandlers;
 
-/** The module, loaded when first needed: threads start faster without it. Null where it cannot do what is needed here. */
-let v8: typeof V8 | null | undefined;
+let module: typeof V8 | undefined;
 
-/** Runtimes that only resemble Node have the class, and it throws; or it writes bytes that only they can read. */
-function loadV8(): typeof V8 | null {
+/** Loaded when first needed: threads start faster without it. */
+const v8 = () => (module ??= process.getBuiltinModule('node:v8'));
+
+let able: boolean | undefined;
+
+/** Runtimes that only resemble Node have the class, and it throws. */
+function canSerialize(): boolean {
+  if (able !== undefined) return able;
   try {
-    const module = process.getBuiltinModule('node:v8');
-    const serializer = new module.Serializer();
-    serializer.writeValue(1n);
-    serializer.releaseBuffer();
-    return module;
+    const { Serializer } = v8();
+    new Serializer().writeValue(1n);
+    able = true;
   } catch {
-    return null;
+    able = false;
   }
+  return able;
 }
 
 /**
@@ -29,10 +33,10 @@ function loadV8(): typeof V8 | null {
  */
 export function pack(value: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) return undefined;
-  if (v8 === undefined) v8 = loadV8();
-  if (v8 === null) return undefined;
+  if (!canSerialize()) return undefined;
+  const { Serializer } = v8();
   // Not v8.serialize: it makes Buffers of other views of bytes.
-  const serializer = new v8.Serializer();
+  const serializer = new Serializer();
   try {
     if (!isPlain(value, MOST_PACKED)) return undefined;
     serializer.writeHeader();
@@ -47,14 +51,16 @@ export function pack(value: unknown): Uint8Array | undefined {
 
 /** The value of bytes from `pack`. */
 export function unpack(bytes: Uint8Array): unknown {
-  const deserializer = new (process.getBuiltinModule('node:v8').Deserializer)(bytes);
+  const { Deserializer } = v8();
+  const deserializer = new Deserializer(bytes);
   deserializer.readHeader();
   return deserializer.readValue();
 }
 
-/** For BigInts only: between objects, it would write that it has written one before. */
+/** For BigInts only: of an object that it has written before, it would write that. */
 let bigIntSerializer: V8.Serializer | undefined;
 
+/** Texts and BigInts in a part of shared memory. */
 export const sharedStore: SharedStoreMaker | undefined = (memory, offset, length) => {
   const buffer = Buffer.from(memory, offset, length);
   // What follows is mostly where the last one ended, and to make a Deserializer takes longer than to use it.
@@ -66,16 +72,18 @@ export const sharedStore: SharedStoreMaker | undefined = (memory, offset, length
     },
     readText: (from, to, wide) => buffer.toString(wide ? 'utf16le' : 'latin1', from, to),
     packBigInt: (value) => {
-      if (v8 === undefined) v8 = loadV8();
-      if (v8 === null) return undefined;
-      bigIntSerializer ??= new v8.Serializer();
+      if (!canSerialize()) return undefined;
+      const { Serializer } = v8();
+      bigIntSerializer ??= new Serializer();
       bigIntSerializer.writeHeader();
       bigIntSerializer.writeValue(value);
       return bigIntSerializer.releaseBuffer();
     },
     readBigInt: (from, to) => {
-      if (deserializer === undefined || from !== next)
-        deserializer = new (process.getBuiltinModule('node:v8').Deserializer)(buffer.subarray(from));
+      if (deserializer === undefined || from !== next) {
+        const { Deserializer } = v8();
+        deserializer = new Deserializer(buffer.subarray(from));
+      }
       next = to;
       deserializer.readHeader();
       return deserializer.readValue() as bigint;
