@@ -112,35 +112,32 @@ export interface WireValue {
   transfer: readonly unknown[];
 }
 
+const isReference = (value: unknown): value is object =>
+  (typeof value === 'object' && value !== null) || typeof value === 'function';
+
+/** Whether a handler takes it. Of nearly all values none does: hence no names here, for which a map makes objects. */
+function isHandled(value: object): boolean {
+  // It marks what was thrown in Comlink's own answers; no value of a user is one.
+  const marksThrown = handlers.get('throw');
+  for (const handler of handlers.values()) if (handler !== marksThrown && handler.canHandle(value)) return true;
+  return false;
+}
+
 /** Whether a value needs more than cloning. */
 export function needsEncoding(value: unknown): boolean {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
-  for (const [name, handler] of handlers) {
-    try {
-      // 'throw' marks what was thrown in Comlink's own answers; no value of a user is one.
-      if (name !== 'throw' && handler.canHandle(value)) return true;
-    } catch {
-      // A value that cannot even be asked, such as a revoked proxy: it is refused when it is encoded.
-      return true;
-    }
+  if (!isReference(value)) return false;
+  try {
+    return isHandled(value) || transfers.has(value);
+  } catch {
+    // A value that cannot even be asked, such as a revoked proxy: it is refused when it is encoded.
+    return true;
   }
-  return transfers.has(value);
 }
 
 /** Encodes a value that needs more than cloning; undefined for all others, which is nearly all. */
 export function encodeValue(value: unknown): WireValue | undefined {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return undefined;
-  let chosen: string | undefined;
-  for (const [name, handler] of handlers) {
-    if (name === 'throw' || (chosen !== undefined && own.has(name)) || !handler.canHandle(value)) continue;
-    chosen = name;
-    // A handler of the user's goes before those of this package, which may be for a base class.
-    if (!own.has(name)) break;
-  }
-  if (chosen !== undefined) {
-    const [encoded, moved] = (handlers.get(chosen) as TransferHandler<unknown, unknown>).serialize(value);
-    return { value: encoded, handler: chosen, transfer: moved };
-  }
+  if (!isReference(value)) return undefined;
+  if (isHandled(value)) return encodeHandled(value);
   const list = transfers.get(value);
   if (list === undefined) return undefined;
   for (const entry of list) {
@@ -148,6 +145,18 @@ export function encodeValue(value: unknown): WireValue | undefined {
     if (entry instanceof ArrayBuffer && entry.byteLength === 0) new Uint8Array(entry);
   }
   return { value, handler: undefined, transfer: list };
+}
+
+function encodeHandled(value: object): WireValue {
+  let chosen: string | undefined;
+  for (const [name, handler] of handlers) {
+    if (name === 'throw' || (chosen !== undefined && own.has(name)) || !handler.canHandle(value)) continue;
+    chosen = name;
+    // A handler of the user's goes before those of this package, which may be for a base class.
+    if (!own.has(name)) break;
+  }
+  const [encoded, moved] = (handlers.get(chosen as string) as TransferHandler<unknown, unknown>).serialize(value);
+  return { value: encoded, handler: chosen, transfer: moved };
 }
 
 /**

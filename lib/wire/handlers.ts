@@ -75,10 +75,13 @@ const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
   },
 };
 
-/** Whether a value is of one of these classes. By its tag first: merely to name the class makes Node load all of its kind. */
-function isTagged(value: unknown, ...names: LateClass[]): boolean {
-  const tag = Object.prototype.toString.call(value).slice('[object '.length, -1);
-  return names.some((name) => name === tag && value instanceof globalThis[name]);
+/**
+ * Whether a value is of one of these classes. By its tag first: merely to name the class makes Node load all of its kind. It
+ * is asked of every object that is an argument or a result, most of which have no tag.
+ */
+function isTagged(value: unknown, name: LateClass): boolean {
+  const tag = (value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag];
+  return tag === name && value instanceof globalThis[name];
 }
 
 type LateClass = 'ReadableStream' | 'WritableStream' | 'TransformStream' | 'Headers' | 'Request' | 'Response';
@@ -86,7 +89,10 @@ type LateClass = 'ReadableStream' | 'WritableStream' | 'TransformStream' | 'Head
 /** Things that structured cloning moves when they are listed, so that users need not list them. */
 const movedHandler: TransferHandler<object, object> = {
   canHandle: (value) =>
-    isTagged(value, 'ReadableStream', 'WritableStream', 'TransformStream') || value instanceof MessagePort,
+    value instanceof MessagePort ||
+    isTagged(value, 'ReadableStream') ||
+    isTagged(value, 'WritableStream') ||
+    isTagged(value, 'TransformStream'),
   serialize: (value) => [value, [value]],
   deserialize: (value) => value,
 };
