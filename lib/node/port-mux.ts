@@ -13,6 +13,8 @@ export interface BridgePort {
 
 /** Instead of a port's id. */
 const CARRIER = 0;
+/** Turns of the event loop that a batch waits at most, while each brings more. */
+const MOST_LOOKS = 5;
 
 /** Node's events on a port that has arrived here: Deno hands over ports of the web, which know nothing of them. */
 export function withEvents<P extends object>(port: P): P {
@@ -33,7 +35,7 @@ export function withEvents<P extends object>(port: P): P {
 
 /**
  * Many ports over one. A message channel for each connection costs more than most connections do, and a message for each
- * packet wakes the other thread each time; here what is posted in two turns of the event loop goes in one message:
+ * packet wakes the other thread each time; here what is posted in a few turns of the event loop goes in one message:
  *
  *     [PORTS, id, message, id, message, ...]
  *
@@ -49,6 +51,9 @@ export class PortMux {
   readonly #carried: ((message: unknown[]) => void) | undefined;
   #batch: unknown[] = [PORTS];
   #transfer: never[] = [];
+  /** How long the batch was at the last look for events, and how many looks there were. */
+  #seen = 0;
+  #looks = 0;
   #nextId = CARRIER + 1;
   #carries = false;
   #over = false;
@@ -154,15 +159,25 @@ export class PortMux {
     this.#transfer.push(...transfer);
   }
 
-  /** After one more look for events: to wake the other thread takes longer than to read what has arrived by now. */
+  /**
+   * After one more look for events, and again while each look finds more for the other thread: to wake it takes longer than
+   * to read what has arrived by now.
+   */
   readonly #soon = () => {
-    setImmediate(this.#flush);
+    const { length } = this.#batch;
+    if (length > this.#seen && this.#looks < MOST_LOOKS) {
+      this.#seen = length;
+      this.#looks++;
+      setImmediate(this.#soon);
+    } else this.#flush();
   };
 
   readonly #flush = () => {
     if (this.#batch.length === 1) return;
     const batch = this.#batch;
     const transfer = this.#transfer;
+    this.#seen = 0;
+    this.#looks = 0;
     this.#batch = [PORTS];
     this.#transfer = [];
     this.#carries = false;

@@ -57,6 +57,22 @@ describe('ports over one port', () => {
     expect(opened).to.deep.equal(made.map(({ id }) => [id]));
   });
 
+  it('what is posted turn after turn waits a few turns for more, and no longer; a turn without more sends it', async () => {
+    const { maker, messages } = pair();
+    const { port } = maker.create();
+    const turn = () => settled(new Promise((resolve) => setImmediate(resolve)));
+    let posted = 0;
+    while (messages.length === 0 && posted < 100) {
+      port.postMessage(posted++);
+      await turn();
+    }
+    expect(posted).to.be.within(2, 10);
+    const sent = messages.length;
+    port.postMessage('alone');
+    for (let i = 0; i < 4; i++) await turn();
+    expect(messages.slice(sent)).to.have.length(1);
+  });
+
   it('what it is given to carry goes with what ports post in the same turn, in order, and not later than what follows', async () => {
     const messages: unknown[][] = [];
     const all: unknown[] = [];
