@@ -31,13 +31,18 @@ const ACKNOWLEDGED = WINDOW / 16;
 /** Larger chunks are sent in pieces, so that the side that writes them sees how they get on. */
 const PIECE = WINDOW / 4;
 
+/** What is said for each connection is bare: an object takes longer to cross than all that is in it. */
 type Message =
+  /** A chunk of bytes. */
+  | Uint8Array
+  /** A chunk of something else. */
   | { kind: 'data'; chunk: unknown }
   | { kind: 'taken'; bytes: number }
-  | { kind: 'end' }
+  | 'end'
   /** All that was written before `end` has been written indeed. */
-  | { kind: 'finished' }
-  | { kind: 'destroy'; error: WireError | undefined };
+  | 'finished'
+  | 'destroy'
+  | { kind: 'destroy'; error: WireError };
 
 const sizeOf = (chunk: unknown) =>
   typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(CHUNK_BYTES, chunk.length) : OBJECT_BYTES;
@@ -52,13 +57,18 @@ function postChunk(port: BridgePort, chunk: unknown, own = false): Error | undef
   try {
     // Bytes are copied: a small Buffer is part of a pool that others use.
     const isWhole = chunk instanceof Uint8Array && chunk.length === chunk.buffer.byteLength;
-    const copy: unknown = chunk instanceof Uint8Array && !(own && isWhole) ? new Uint8Array(chunk) : chunk;
-    port.postMessage({ kind: 'data', chunk: copy } satisfies Message);
+    const message = chunk instanceof Uint8Array ? (own && isWhole ? chunk : new Uint8Array(chunk)) : asData(chunk);
+    port.postMessage(message satisfies Message);
     return undefined;
   } catch (cause) {
     return cloneError('A chunk of the stream', findUnclonable(chunk), cause);
   }
 }
+
+const asData = (chunk: unknown) => ({ kind: 'data' as const, chunk });
+
+const asDestroy = (error: Error | null | undefined) =>
+  error ? { kind: 'destroy' as const, error: encodeError(error) } : 'destroy';
 
 /** The side where the stream is: moves bytes between it and the port. */
 function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): void {
@@ -81,47 +91,47 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   // One that was accepted with pauseOnConnect waits to be told.
   readable?.resume();
   readable?.on('end', () => {
-    post({ kind: 'end' });
+    post('end');
   });
   const finish = (error?: Error | null) => {
     if (over) return;
     over = true;
-    post({ kind: 'destroy', error: error ? encodeError(error) : undefined });
+    post(asDestroy(error));
     port.close();
   };
   stream.on('error', finish);
   stream.on('close', () => {
     finish();
   });
+  const write = (chunk: unknown) => {
+    writable?.write(chunk, () => {
+      taken += sizeOf(chunk);
+      if (over || taken < ACKNOWLEDGED) return;
+      post({ kind: 'taken', bytes: taken });
+      taken = 0;
+    });
+  };
   port.on('message', (message: Message) => {
-    switch (message.kind) {
-      case 'data': {
-        const { chunk } = message;
-        writable?.write(chunk, () => {
-          taken += sizeOf(chunk);
-          if (over || taken < ACKNOWLEDGED) return;
-          post({ kind: 'taken', bytes: taken });
-          taken = 0;
-        });
-        break;
-      }
-      case 'taken':
-        underWay -= message.bytes;
-        if (underWay < WINDOW) readable?.resume();
-        break;
-      case 'end':
-        writable?.end((error?: Error | null) => {
-          if (!over && !error) post({ kind: 'finished' });
-        });
-        break;
-      case 'destroy':
-        over = true;
-        // What was written there counts as written: it still has to leave here.
-        if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
-        else if (isSocket(stream)) closeSoftly(stream);
-        else stream.destroy();
-        port.close();
-        break;
+    if (message === 'end') {
+      writable?.end((error?: Error | null) => {
+        if (!over && !error) post('finished');
+      });
+    } else if (message === 'destroy') {
+      over = true;
+      // What was written there counts as written: it still has to leave here.
+      if (isSocket(stream)) closeSoftly(stream);
+      else stream.destroy();
+      port.close();
+    } else if (message instanceof Uint8Array) write(message);
+    else if (message === 'finished') return;
+    else if (message.kind === 'data') write(message.chunk);
+    else if (message.kind === 'taken') {
+      underWay -= message.bytes;
+      if (underWay < WINDOW) readable?.resume();
+    } else {
+      over = true;
+      stream.destroy(decodeError(message.error) as Error);
+      port.close();
     }
   });
   // The worker has died: nobody will read or write this stream any more.
@@ -136,7 +146,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   // The stream itself keeps the process alive, or does not.
   port.unref();
   // What had happened before this side listened.
-  if ('read' in stream && stream.readableEnded) post({ kind: 'end' });
+  if ('read' in stream && stream.readableEnded) post('end');
   if (stream.destroyed) finish(stream.errored);
 }
 
@@ -148,14 +158,19 @@ interface Shape {
   readableObjectMode: boolean;
   writableObjectMode: boolean;
   encoding: BufferEncoding | undefined;
-  address: Partial<SocketAddress> | undefined;
+  /** Of a socket. */
+  address: Address | undefined;
 }
 
-/** What of a socket is told to the other side. */
-type SocketAddress = Pick<
-  Socket,
-  'remoteAddress' | 'remoteFamily' | 'remotePort' | 'localAddress' | 'localFamily' | 'localPort'
->;
+/** What of a socket is told to the other side: an array, since it crosses sooner than an object. */
+type Address = [
+  remoteAddress: string | undefined,
+  remoteFamily: string | undefined,
+  remotePort: number | undefined,
+  localAddress: string | undefined,
+  localFamily: string | undefined,
+  localPort: number | undefined,
+];
 
 /** The side that works with the stream. */
 class Bridge {
@@ -174,32 +189,32 @@ class Bridge {
   }
 
   attach(stream: Duplex | Readable | Writable): void {
+    const push = (chunk: unknown) => {
+      this.#pushed += sizeOf(chunk);
+      (stream as Readable).push(chunk, this.#encoding);
+    };
     this.#port.on('message', (message: Message) => {
-      switch (message.kind) {
-        case 'data':
-          this.#pushed += sizeOf(message.chunk);
-          (stream as Readable).push(message.chunk, this.#encoding);
-          break;
-        case 'taken':
-          this.#underWay -= message.bytes;
-          if (stream instanceof BridgedSocket) stream.touch();
-          if (this.#underWay < WINDOW) this.#unblock();
-          break;
-        case 'end':
-          this.#ended = true;
-          (stream as Readable).push(null);
-          break;
-        case 'finished':
-          this.#finishing?.();
-          this.#finishing = undefined;
-          break;
-        case 'destroy':
-          this.#over = true;
-          this.#port.close();
-          if (message.error !== undefined) stream.destroy(decodeError(message.error) as Error);
-          // An orderly end of the other side still lets this one read what has come.
-          else if (!this.#ended || this.#finishing !== undefined) stream.destroy();
-          break;
+      if (message === 'end') {
+        this.#ended = true;
+        (stream as Readable).push(null);
+      } else if (message === 'finished') {
+        this.#finishing?.();
+        this.#finishing = undefined;
+      } else if (message === 'destroy') {
+        this.#over = true;
+        this.#port.close();
+        // An orderly end of the other side still lets this one read what has come.
+        if (!this.#ended || this.#finishing !== undefined) stream.destroy();
+      } else if (message instanceof Uint8Array) push(message);
+      else if (message.kind === 'data') push(message.chunk);
+      else if (message.kind === 'taken') {
+        this.#underWay -= message.bytes;
+        if (stream instanceof BridgedSocket) stream.touch();
+        if (this.#underWay < WINDOW) this.#unblock();
+      } else {
+        this.#over = true;
+        this.#port.close();
+        stream.destroy(decodeError(message.error) as Error);
       }
     });
     this.#port.on('close', () => {
@@ -243,16 +258,13 @@ class Bridge {
       return;
     }
     this.#finishing = done;
-    this.#port.postMessage({ kind: 'end' } satisfies Message);
+    this.#port.postMessage('end' satisfies Message);
   }
 
   destroy(error: Error | null): void {
     if (!this.#over) {
       this.#over = true;
-      this.#port.postMessage({
-        kind: 'destroy',
-        error: error === null ? undefined : encodeError(error),
-      } satisfies Message);
+      this.#port.postMessage(asDestroy(error) satisfies Message);
       this.#port.close();
     }
     this.#unblock();
@@ -267,12 +279,17 @@ class Bridge {
 
 /** A socket whose operating-system handle is in another thread. */
 class BridgedSocket extends Duplex {
-  declare remoteAddress?: string;
-  declare remotePort?: number;
+  readonly remoteAddress: string | undefined;
+  readonly remoteFamily: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localFamily: string | undefined;
+  readonly localPort: number | undefined;
 
-  constructor(bridge: Bridge, shape: Shape) {
+  constructor(bridge: Bridge, shape: Shape, address: Address) {
     super(implementation(bridge, shape));
-    Object.assign(this, shape.address);
+    [this.remoteAddress, this.remoteFamily, this.remotePort, this.localAddress, this.localFamily, this.localPort] =
+      address;
   }
 
   /** The handle is in another thread, where nothing is delayed. */
@@ -375,25 +392,20 @@ function shapeOf(stream: Readable | Writable | Duplex): Shape {
     encoding: (readable ? stream.readableEncoding : undefined) ?? undefined,
     address: undefined,
   };
-  if (isSocket(stream)) {
-    const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = stream;
-    shape.address = {
-      remoteAddress,
-      remoteFamily,
-      remotePort,
-      localAddress,
-      localFamily,
-      localPort,
-    } as SocketAddress;
-  }
+  if (isSocket(stream)) shape.address = addressOf(stream);
   return shape;
+}
+
+function addressOf(socket: Socket): Address {
+  const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = socket;
+  return [remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort];
 }
 
 /** The stream of the other side, as this side works with it. */
 function workWith(port: BridgePort, shape: Shape): Readable | Writable | Duplex {
   const bridge = new Bridge(port, shape.encoding);
   let stream: Readable | Writable | Duplex;
-  if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape);
+  if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape, shape.address);
   else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
   else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
   else stream = new WritableClass(implementation(bridge, shape));
@@ -414,22 +426,30 @@ export const streamHandler: TransferHandler<Readable | Writable | Duplex, WireSt
   deserialize: ({ port, shape }) => workWith(withEvents(port), shape),
 };
 
-/** A socket that belongs to its task, as it crosses to a thread. */
-interface WireServed {
-  /** Of a port that shares the thread's task port. */
-  id: number;
-  shape: Shape;
-}
+/**
+ * A socket that belongs to its task, as it crosses to a thread: the id of a port that shares the thread's task port, and of
+ * the shape what may be different from one connection to the next.
+ */
+type WireServed = [id: number, readable: boolean, writable: boolean, address: Address | undefined];
 
 /** What a message says of a socket that is bridged for one task; undefined when it is none. */
 export function encodeServed(value: unknown, ports: PortMux): HandledValue | undefined {
   if (!(value instanceof ServedSocket)) return undefined;
   const { id, port } = ports.create();
-  const wire: WireServed = { id, shape: shapeOf(value.socket) };
-  serveStream(value.socket, port);
+  const { socket } = value;
+  const { readable, writable, address } = shapeOf(socket);
+  const wire: WireServed = [id, readable, writable, address];
+  serveStream(socket, port);
   // With what has been read of it by then. Beside it stands the address of the peer.
   return { value: wire, handler: 'served-socket', soon: true };
 }
+
+const SERVED_SHAPE = {
+  readableObjectMode: false,
+  writableObjectMode: false,
+  allowHalfOpen: true,
+  encoding: undefined,
+};
 
 /** The ports that share the task port of this thread. */
 let guestPorts: PortMux | undefined;
@@ -444,12 +464,13 @@ const servedHandler: TransferHandler<unknown, WireServed> & { discard(wire: Wire
   serialize: () => {
     throw new Error('Served sockets are sent by the back end');
   },
-  deserialize: ({ id, shape }) => {
+  deserialize: ([id, readable, writable, address]) => {
+    const shape: Shape = { ...SERVED_SHAPE, readable, writable, address };
     const socket = workWith((guestPorts as PortMux).open(id), shape) as Socket;
     belongToTask(socket);
     return socket;
   },
-  discard: ({ id }) => {
+  discard: ([id]) => {
     guestPorts?.open(id).close();
   },
 };
