@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { reportCallbackError } from '#diagnostics';
-import type { Executor } from '../executor.js';
+import type { BoundExecutor, Executor } from '../executor.js';
 import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, show } from '../options.js';
 import { PinnedCallable } from '../pool/callables.js';
 import { WorkerPoolExecutor } from '../pool/worker-pool.js';
@@ -72,10 +72,10 @@ export async function serveSockets(
 }
 
 class SocketServer implements PooledServer {
-  readonly #executor: Executor;
+  /** The executor, under the bounds of a connection. */
+  readonly #bounded: BoundExecutor;
   readonly #handler: SocketHandler;
   readonly #listenOptions: ListenOptions;
-  readonly #timeout: number | undefined;
   readonly #onError: ((error: unknown, peer: string) => void) | undefined;
   readonly #server: Server;
   readonly #slots: Slots<Socket>;
@@ -91,9 +91,7 @@ class SocketServer implements PooledServer {
     checkSignal(signal);
     checkFunction(onError, 'onError');
     signal?.throwIfAborted();
-    this.#executor = executor;
     this.#handler = pin(executor, handler, 'serveSockets');
-    this.#timeout = timeout;
     this.#onError = onError;
     this.#signal = signal;
     // The queue of waiting connections is here; the listen backlog only has to outlast a busy moment.
@@ -102,6 +100,7 @@ class SocketServer implements PooledServer {
     this.#slots = new Slots(slotsOf(executor), checkCount(maxPending, 'maxPending', 0, true), (socket) => {
       this.#serve(socket);
     });
+    this.#bounded = executor.with({ signal: this.#ending.signal, ...(timeout === undefined ? {} : { timeout }) });
     this.#unwatch = whenResized(executor, () => {
       this.#slots.fill();
     });
@@ -183,13 +182,10 @@ class SocketServer implements PooledServer {
       this.#end(socket, undefined);
       return;
     }
-    const bounded = this.#executor.with({
-      signal: this.#ending.signal,
-      ...(this.#timeout === undefined ? {} : { timeout: this.#timeout }),
-    });
     try {
       const peer = { address: remoteAddress, port: remotePort, family: remoteFamily };
-      const future = bounded.submit(this.#handler as (...args: unknown[]) => unknown, new ServedSocket(socket), peer);
+      const served = new ServedSocket(socket);
+      const future = this.#bounded.submit(this.#handler as (...args: unknown[]) => unknown, served, peer);
       future.addDoneCallback(() => {
         const outcome = future.outcome();
         this.#end(socket, outcome?.status === 'rejected' ? outcome : undefined);

@@ -48,6 +48,8 @@ export class PinnedCallable {
   readonly file: string | undefined;
   /** Where it was given: each of its tasks is submitted on behalf of that place. */
   readonly site = new SubmitSite();
+  /** What the executor has made of it. */
+  known: Callable | undefined;
 
   /** @throws TypeError when it is no function */
   constructor(callable: unknown, owner: string) {
@@ -81,7 +83,7 @@ export class CallableRegistry {
   /** @throws TypeError when a worker cannot call it */
   get(callable: unknown, isClass = false): Callable {
     if (typeof callable !== 'function') {
-      if (callable instanceof PinnedCallable) return this.#find(callable.callable, isClass, callable.file);
+      if (callable instanceof PinnedCallable) return this.#pinned(callable);
       throw new TypeError(`submit needs a function: received ${show(callable)}`);
     }
     if (callable === this.#last && !isClass) return this.#lastCallable as Callable;
@@ -94,6 +96,13 @@ export class CallableRegistry {
       return known;
     }
     return this.#find(callable as AnyFunction, isClass);
+  }
+
+  /** It is asked for by each of its tasks: its source is read once. */
+  #pinned(pinned: PinnedCallable): Callable {
+    const { known } = pinned;
+    if (known?.owner === this.#owner && !known.forgotten) return known;
+    return (pinned.known = this.#find(pinned.callable, false, pinned.file));
   }
 
   #find(callable: AnyFunction, isClass: boolean, file?: string): Callable {
