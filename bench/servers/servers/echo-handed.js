@@ -2,7 +2,6 @@
 import { fork } from 'node:child_process';
 import { createServer } from 'node:net';
 import process from 'node:process';
-import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 if (process.send === undefined) {
@@ -18,8 +17,8 @@ if (process.send === undefined) {
 } else {
   process.on('message', (_message, socket) => {
     socket.allowHalfOpen = true;
-    pipeline(socket, socket, () => {});
-    socket.resume();
+    socket.on('error', () => {});
+    socket.pipe(socket);
   });
   process.on('disconnect', () => process.exit());
 }
