@@ -1,4 +1,4 @@
-// Node's own cluster with so many processes.
+// Node's own cluster with so many processes, to which the first one hands connections in turn; or which accept by themselves.
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 import process from 'node:process';
@@ -6,6 +6,7 @@ import handle from './http-handler.js';
 
 if (cluster.isPrimary) {
   const count = Number(process.argv[2]);
+  if (process.argv[3] === 'accepting') cluster.schedulingPolicy = cluster.SCHED_NONE;
   let listening = 0;
   cluster.on('listening', (_worker, { port }) => {
     if (++listening === count) process.stdout.write(`${port}\n`);
