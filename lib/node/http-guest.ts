@@ -20,8 +20,10 @@ export interface Settings {
   maxHeaderSize: number;
 }
 
-/** ms between two reports to the parent at least. */
+/** ms after which the parent is told of a change. */
 const REPORT_MS = 10;
+/** ms between two reports at least: each costs both processes as much as a request. */
+const REPORT_AGAIN_MS = 100;
 /** ms that connections without a request are kept when the server drains: their clients may just be sending one. */
 const IDLE_GRACE_MS = 200;
 
@@ -54,10 +56,8 @@ export async function serve(
   const gate = new RequestGate(listener, settings, drain, (counts) => {
     report(counts, server.address() as AddressInfo);
   });
-  const sockets = new Set<Socket>();
   server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    gate.open(socket);
   });
   server.on('request', (request, response) => {
     gate.enter(request, response);
@@ -74,16 +74,28 @@ export async function serve(
   });
   gate.report();
   await aborted(drain);
-  await close(server, sockets);
+  await close(server, gate);
   return gate.counts();
+}
+
+/** A request, and the response to it. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Whether it holds a place. */
+  begun: boolean;
+  over: boolean;
 }
 
 /** Lets no more requests be handled at once than there are places. */
 class RequestGate {
-  readonly #slots: Slots<[IncomingMessage, ServerResponse]>;
+  readonly #slots: Slots<Exchange>;
   readonly #drain: AbortSignal;
   readonly #report: (counts: ServerStats) => unknown;
+  /** The connections, with what is not through on each: Node 20 tells nothing to pipelined responses in line when they close. */
+  readonly #connections = new Map<Socket, Exchange[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lastReport = -Infinity;
 
   constructor(
     listener: RequestListener,
@@ -96,24 +108,40 @@ class RequestGate {
     this.#slots = new Slots(
       () => settings.concurrency,
       settings.maxPending,
-      ([request, response]) => {
-        this.#begun.add(response);
+      (exchange) => {
+        exchange.begun = true;
+        const { request, response } = exchange;
         // Its client may have gone while it waited.
-        if (response.destroyed) this.#end(response);
+        if (response.destroyed) this.#end(exchange);
         else listener(request, response);
       },
     );
   }
 
+  /** The connections on which nothing has come yet. */
+  silent(): Socket[] {
+    return [...this.#connections.keys()].filter(({ bytesRead }) => bytesRead === 0);
+  }
+
+  open(socket: Socket): void {
+    const exchanges: Exchange[] = [];
+    this.#connections.set(socket, exchanges);
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      for (const exchange of exchanges.slice()) this.#over(exchange, exchanges);
+    });
+  }
+
   enter(request: IncomingMessage, response: ServerResponse): void {
     // The client is told before this process goes that the next request needs another connection.
     if (this.#drain.aborted) response.setHeader('Connection', 'close');
-    const entry: [IncomingMessage, ServerResponse] = [request, response];
-    this.#whenGone(request.socket, response, () => {
-      if (this.#slots.leave(entry)) this.#reportSoon();
-      else this.#end(response);
+    const exchange: Exchange = { request, response, begun: false, over: false };
+    const exchanges = this.#connections.get(request.socket);
+    exchanges?.push(exchange);
+    response.on('close', () => {
+      this.#over(exchange, exchanges);
     });
-    if (!this.#slots.enter(entry)) {
+    if (!this.#slots.enter(exchange)) {
       response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
       response.end('The server is busy; try again in a second.\n');
     }
@@ -126,45 +154,33 @@ class RequestGate {
 
   report(): void {
     this.#timer = undefined;
+    this.#lastReport = performance.now();
     Promise.resolve(this.#report(this.counts())).catch(() => undefined);
   }
 
-  /** What is to be done for the responses of a connection that are not through when it closes. */
-  readonly #pending = new WeakMap<Socket, Set<() => void>>();
-
-  /** Calls back once: when the response is through, or its connection gone. Node 20 tells nothing to pipelined ones in line. */
-  #whenGone(socket: Socket, response: ServerResponse, callback: () => void): void {
-    let pending = this.#pending.get(socket);
-    if (pending === undefined) {
-      const all = new Set<() => void>();
-      socket.once('close', () => {
-        for (const each of all) each();
-      });
-      this.#pending.set(socket, all);
-      pending = all;
-    }
-    const gone = () => {
-      if (pending.delete(gone)) callback();
-    };
-    pending.add(gone);
-    response.once('close', gone);
+  /** The response is through, or its connection gone. */
+  #over(exchange: Exchange, exchanges: Exchange[] | undefined): void {
+    if (exchange.over) return;
+    exchange.over = true;
+    exchanges?.splice(exchanges.indexOf(exchange), 1);
+    if (exchange.begun) this.#end(exchange);
+    // One that was turned away is not in line, and never had a place.
+    else if (this.#slots.leave(exchange)) this.#reportSoon();
   }
 
-  /** Requests that hold a place. */
-  readonly #begun = new WeakSet<ServerResponse>();
-
-  #end(response: ServerResponse): void {
-    // One that was turned away never had a place.
-    if (!this.#begun.delete(response)) return;
+  #end(exchange: Exchange): void {
+    exchange.begun = false;
+    const { response } = exchange;
     this.#slots.release(response.writableFinished && response.statusCode < 500 ? 'completed' : 'failed');
     this.#reportSoon();
   }
 
   #reportSoon(): void {
     if (this.#timer !== undefined) return;
+    const wait = Math.max(REPORT_MS, this.#lastReport + REPORT_AGAIN_MS - performance.now());
     this.#timer = setTimeout(() => {
       this.report();
-    }, REPORT_MS);
+    }, wait);
   }
 }
 
@@ -183,7 +199,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Stops accepting and waits for the last request. */
-async function close(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
+async function close(server: Server, gate: RequestGate): Promise<void> {
   const closed = new Promise((resolve) => {
     // The method of net.Server: that of http.Server cuts off connections on which a request may just be arriving.
     net.Server.prototype.close.call(server, resolve);
@@ -196,7 +212,7 @@ async function close(server: Server, sockets: ReadonlySet<Socket>): Promise<void
       // To Node, one on which nothing has come yet is not idle: its headers may come until their time is over. One that
       // was accepted just now may have its request behind it.
       for (const socket of silent) if (socket.bytesRead === 0) socket.destroy();
-      silent = [...sockets].filter(({ bytesRead }) => bytesRead === 0);
+      silent = gate.silent();
     });
   }, IDLE_GRACE_MS);
   await closed;

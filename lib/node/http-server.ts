@@ -53,6 +53,8 @@ export interface HttpServerOptions {
 
 /** A preforked HTTP server. */
 export interface PooledHttpServer extends PooledServer {
+  /** Counters, now and since the start, of all processes: as they told them last, which is at most a tenth of a second ago. */
+  stats(): ServerStats;
   /** Replaces the processes one by one, each when its successor listens: the application is loaded anew, and no request fails. */
   reload(): Promise<void>;
 }
