@@ -22,7 +22,8 @@ const { values: options } = parseArgs({
 const ROUNDS = options.quick ? 1 : 3;
 /** ms of one contender's turn. */
 const TURN = options.quick ? 2000 : 10_000;
-const WARM_UP = options.quick ? 0 : 1000;
+/** ms before it: a server runs for days, and what a second of load has compiled of it is not what it runs then. */
+const WARM_UP = options.quick ? 0 : 5000;
 /** ms of random client behaviour, for each kind of executor. */
 const RANDOM = options.quick ? 5000 : 600_000;
 
@@ -304,7 +305,7 @@ const bars = results.flatMap(({ title, bars }) =>
 );
 const text = [
   '# Benchmarks of the servers',
-  'Written by `npm run bench:servers`. Servers and clients are processes of their own on the loopback interface, and share its cores. Every server listens with a backlog of 512. Within a workload the contenders take turns; figures are medians of the rounds, with the smallest and the largest in brackets, and aims are judged by the median over the rounds of the ratio within a round. The longest transaction stands beside the rate because a server that leaves clients in the listen queue may have a fine rate.',
+  'Written by `npm run bench:servers`. Servers and clients are processes of their own on the loopback interface, and share its cores. Every server listens with a backlog of 512. Within a workload the contenders take turns, each after five seconds of load that are not counted; figures are medians of the rounds, with the smallest and the largest in brackets, and aims are judged by the median over the rounds of the ratio within a round. The longest transaction stands beside the rate because a server that leaves clients in the listen queue may have a fine rate.',
   table(['', ''], facts).replaceAll('--:', '---'),
   ...(bars.length > 0
     ? ['## Aims', table(['workload', 'aim', 'bound', 'measured', '', 'the same figure of what has no pool'], bars)]

@@ -596,11 +596,10 @@ export class WorkerRunner {
   #endQuietly(message: readonly number[]): void {
     const endings: Endings = { failed: false, tasks: [], values: [] };
     for (let at = 1; at < message.length; at += 4) {
-      const [slot, number, began, ended] = message.slice(at) as [number, number, number, number];
-      const task = this.#slots[slot];
-      if (task?.number !== number) continue;
+      const task = this.#slots[message[at] as number];
+      if (task?.number !== (message[at + 1] as number)) continue;
       this.#release(task);
-      this.#events.timed(task, began, ended);
+      this.#events.timed(task, message[at + 2] as number, message[at + 3] as number);
       endings.tasks.push(task);
       endings.values.push(undefined);
     }
