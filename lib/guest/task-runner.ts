@@ -5,7 +5,7 @@ import { Fifo } from '../fifo.js';
 import { withoutOwnFrames } from '../site.js';
 import { GuestTable, tagOf } from '../wire/claim-table.js';
 import { encodeError } from '../wire/errors.js';
-import type { Disposer } from '../wire/scope.js';
+import { type Disposer, NothingToDo } from '../wire/scope.js';
 import {
   ABORT,
   ASK,
@@ -360,7 +360,10 @@ export class TaskRunner {
     } catch (error) {
       for (const dispose of disposers) void dispose(true);
       discard(args, details.handled.slice(decoded));
-      this.#fail(slot, number, began, error, callable);
+      if (error instanceof NothingToDo) {
+        if (details.endsQuietly) this.#quiet.add(number);
+        this.#succeed(slot, number, began, undefined, callable);
+      } else this.#fail(slot, number, began, error, callable);
       return;
     }
     if (disposers.length > 0) this.#disposers.set(number, disposers);

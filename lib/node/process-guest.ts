@@ -3,6 +3,7 @@ import { type Endpoint, type TransferHandler, transferHandlers } from '../comlin
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
 import { ENDED } from '../wire/protocol.js';
+import { NothingToDo } from '../wire/scope.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
   COMLINK,
@@ -74,6 +75,9 @@ export class ParentChannel {
       },
     };
     process.on('message', (frame, handle) => {
+      // Its task may have to wait, for the module of its function at least. Until then nobody else listens to it, and a
+      // peer that resets its connection would end this process.
+      if (isSocket(handle)) handle.on('error', ignore);
       ipc.receive(frame, handle);
     });
     process.on('disconnect', () => {
@@ -139,13 +143,20 @@ function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: Wi
   if (handle === undefined) throw new Error('The socket was closed before it reached the process');
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;
+  handle.off('error', ignore);
   if (served === true) {
+    // A handler that waits for its end would wait for ever: that has been told.
+    if (handle.destroyed) throw new NothingToDo('The connection was over before its task began');
     readToTheEnd(handle);
     belongToTask(handle);
   }
   handle.allowHalfOpen = allowHalfOpen === true;
   if (head) handle.unshift(head);
   return handle;
+}
+
+function ignore(): void {
+  // Intentionally empty.
 }
 
 /** Ends this process within a second of its parent's death even when its thread is blocked and hears of nothing. */

@@ -337,6 +337,28 @@ for (const [name, { makeExecutor, capabilities }] of [
       await eventually(() => server.stats().failed === 1, 'the error');
     });
 
+    it('a client that resets its connection before the module of the handler has loaded ends no worker, and holds no slot', async () => {
+      using loading = new Gate(false);
+      const url = new URL('../fixtures/gated-module.js', import.meta.url);
+      url.searchParams.set('gate', String(loading.token));
+      const { untilClosed } = tasksFrom<typeof import('../fixtures/gated-module.js')>(url);
+      const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 4 });
+      const errors: unknown[] = [];
+      const onError = (error: unknown) => errors.push(error);
+      const server = await serveSockets(pool, untilClosed, { ...LOCAL, onError });
+      servers.push(server);
+      const clients = [await dial(server.address().port), await dial(server.address().port)];
+      await loading.arrived();
+      await eventually(() => server.stats().active === 2, 'both connections');
+      for (const client of clients) client.resetAndDestroy();
+      // By then the event loop of the worker has turned often enough to hear of it.
+      for (let i = 0; i < 20; i++) await settled(pool.submit(() => new Promise((resolve) => setImmediate(resolve))));
+      loading.open();
+      await eventually(() => server.stats().active === 0, 'the end of both');
+      expect(errors).to.deep.equal([]);
+      expect(server.stats()).to.include({ completed: 2, failed: 0 });
+    });
+
     it('an `onError` that throws takes no slot away', async () => {
       const server = await serve(
         async (socket) => {
