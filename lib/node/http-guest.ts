@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
 import { whileLoading } from '../callable.js';
+import { show } from '../options.js';
 import { noCounts, type ServerStats, Slots } from './slots.js';
 
 /** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
@@ -219,7 +220,7 @@ async function close(server: Server, gate: RequestGate): Promise<void> {
   clearInterval(idle);
 }
 
-type FetchHandler = (request: Request) => Response | Promise<Response>;
+type FetchHandler = (request: Request) => unknown;
 
 /** What the application's module gives, as a request listener. */
 async function listenerOf(url: string): Promise<RequestListener> {
@@ -231,11 +232,11 @@ async function listenerOf(url: string): Promise<RequestListener> {
   const app: unknown = await module.default;
   if (typeof app === 'function') {
     // A request listener takes a response, as Express's and Hono's node adapter do; a fetch handler returns one.
-    return app.length >= 2 || isExpress(app) ? (app as RequestListener) : fromFetch(app as FetchHandler);
+    return app.length >= 2 || isExpress(app) ? (app as RequestListener) : fromFetch(app as FetchHandler, url);
   }
   if (typeof app === 'object' && app !== null) {
     const { fetch, callback, ready, server } = app as Record<string, unknown>;
-    if (typeof fetch === 'function') return fromFetch(fetch.bind(app) as FetchHandler);
+    if (typeof fetch === 'function') return fromFetch(fetch.bind(app) as FetchHandler, url);
     if (typeof callback === 'function') return callback.call(app) as RequestListener;
     if (typeof ready === 'function' && server instanceof Server) {
       // Fastify routes what its own server gets.
@@ -253,8 +254,23 @@ function isExpress(app: object): boolean {
   return typeof (app as { handle?: unknown }).handle === 'function';
 }
 
-async function fromFetch(handler: FetchHandler): Promise<RequestListener> {
+async function fromFetch(handler: FetchHandler, url: string): Promise<RequestListener> {
   const { createRequestListener } = await import('@remix-run/node-fetch-server');
-  // One that is not async may return what is no response, and the listener would take that for a promise.
-  return createRequestListener(async (request) => handler(request));
+  // Async, for one that is not may return what is no response, and the listener would take that for a promise.
+  return createRequestListener(async (request) => checkResponse(await handler(request), url));
+}
+
+/** Before anything of it is sent: later, all that is left is to break the connection off. */
+function checkResponse(given: unknown, url: string): Response {
+  // That of another package is one too.
+  const response = given as Partial<Response> | null | undefined;
+  if (typeof response !== 'object' || response === null || typeof response.headers !== 'object') {
+    throw new TypeError(`The fetch handler of ${url} must return a Response: it returned ${show(given)}`);
+  }
+  if (response.bodyUsed === true || response.body?.locked === true) {
+    throw new TypeError(
+      `The fetch handler of ${url} returned a Response whose body has been read: make one for each request, or return a clone()`,
+    );
+  }
+  return response as Response;
 }

@@ -64,11 +64,14 @@ describe('serveHttp', () => {
     });
   }
 
-  it('a fetch handler that returns nothing fails its request, and no process', async () => {
+  it('a fetch handler that returns nothing, what is no Response, or one that was sent already fails its request, and no process', async () => {
     const errors: unknown[] = [];
     const server = await serve('fetch-handler', { processes: 1, onWorkerError: (error) => errors.push(error) });
     const { port } = server.address();
     expect(await fetchFrom(port, '/nothing')).to.include({ status: 500 });
+    expect(await fetchFrom(port, '/text')).to.include({ status: 500 });
+    expect(await fetchFrom(port, '/again')).to.include({ status: 200, text: 'once' });
+    expect(await fetchFrom(port, '/again')).to.include({ status: 500 });
     expect(await fetchFrom(port, '/hello/apple?n=1')).to.include({ status: 200 });
     expect(errors).to.deep.equal([]);
   });
