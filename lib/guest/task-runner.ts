@@ -444,9 +444,13 @@ export class TaskRunner {
       if (this.#disposers.size > 0) pending = this.#closeLent(number, pending, result);
     } catch (error) {
       setCurrent(undefined);
-      this.#fail(slot, number, began, error, callable);
-      noteHeld(callable, this.#clock - began);
-      return;
+      // As when it rejects: what it was lent is closed first.
+      if (this.#disposers.has(number)) pending = this.#closeLent(number, Promise.reject(error as Error), undefined);
+      else {
+        this.#fail(slot, number, began, error, callable);
+        noteHeld(callable, this.#clock - began);
+        return;
+      }
     }
     setCurrent(undefined);
     if (pending === undefined) {

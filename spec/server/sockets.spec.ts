@@ -330,6 +330,21 @@ for (const [name, { makeExecutor, capabilities }] of [
       expect(server.stats()).to.include({ failed: 1, completed: 0, active: 0 });
     });
 
+    it('what a handler wrote before it threw, or rejected, reaches its client', async () => {
+      const throwing = await serve((socket) => {
+        socket.write('apple');
+        throw new RangeError('banana');
+      });
+      expect((await ask(throwing.address().port, '')).toString()).to.equal('apple');
+      // eslint-disable-next-line @typescript-eslint/require-await -- it is to reject
+      const rejecting = await serve(async (socket) => {
+        socket.write('cherry');
+        throw new RangeError('banana');
+      });
+      expect((await ask(rejecting.address().port, '')).toString()).to.equal('cherry');
+      await eventually(() => throwing.stats().failed + rejecting.stats().failed === 2, 'the errors');
+    });
+
     it('a handler whose module does not load ends its connection', async () => {
       const failing = tasksFrom<{ handle: SocketHandler }>(new URL('../fixtures/fails-to-load.js', import.meta.url));
       const server = await serve(failing.handle);
