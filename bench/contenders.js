@@ -76,6 +76,12 @@ const contenders = {
   comlink: { label: 'raw Comlink', role: 'raw', module: 'comlink' },
   raw: { label: 'raw postMessage', role: 'raw', module: 'raw' },
   'raw-batched': { label: 'raw postMessage, batches of 100', role: 'raw', module: 'raw', start: 'startBatched' },
+  'raw-claimed': {
+    label: 'raw batches, a thenable and a claim word each',
+    role: 'raw',
+    module: 'raw-futures',
+    start: 'startClaimed',
+  },
   'raw-futures': { label: 'raw batches, a thenable each', role: 'raw', module: 'raw-futures' },
   ideal: { label: 'ideal: one plain loop, halved', role: 'reference', module: 'raw' },
   'split-by-hand': { label: 'two plain loops', role: 'reference', module: 'raw' },

@@ -9,10 +9,10 @@ const BATCH = 100;
  * goes to the worker with the fewest in flight.
  * @returns {import('../contenders.js').Pool}
  */
-export function start({ workers }) {
+export function start({ workers, claims }) {
   const resolvers = new Map();
   const threads = Array.from({ length: workers }, () => {
-    const thread = { worker: new Worker(file), inFlight: 0 };
+    const thread = { worker: new Worker(file, { workerData: claims }), inFlight: 0 };
     thread.worker.on('message', ([id, result]) => {
       thread.inFlight--;
       const resolve = resolvers.get(id);
@@ -23,14 +23,14 @@ export function start({ workers }) {
   });
   let lastId = 0;
 
-  function send(name, args, transferList, batched) {
+  function send(name, args, transferList, batched, first) {
     let target = threads[0];
     for (const thread of threads) if (thread.inFlight < target.inFlight) target = thread;
     target.inFlight++;
     const id = ++lastId;
     return new Promise((resolve) => {
       resolvers.set(id, resolve);
-      target.worker.postMessage([id, name, args, batched], transferList);
+      target.worker.postMessage([id, name, args, batched, first], transferList);
     });
   }
 
@@ -55,7 +55,7 @@ export function start({ workers }) {
         send(name, args),
     sum,
     pass: (buffer) => send('pass', [buffer], [buffer]),
-    sendBatch: (name, argsList) => send(name, argsList, undefined, true),
+    sendBatch: (name, argsList, first) => send(name, argsList, undefined, true, first),
     stop: () => Promise.all(threads.map(({ worker }) => worker.terminate())),
   };
 }
