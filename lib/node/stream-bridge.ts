@@ -12,6 +12,7 @@ import type { HandledValue } from '../pool/backend.js';
 import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { type Address, addressOf, BridgedSocket, type Line } from './bridged-socket.js';
 import { movedHandler } from './moved-socket.js';
 import { type BridgePort, type PortMux, withEvents } from './port-mux.js';
 import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-socket.js';
@@ -42,6 +43,8 @@ type Message =
   /** All that was written before `end` has been written indeed. */
   | 'finished'
   | 'destroy'
+  /** The connection of a socket is to be reset. */
+  | 'reset'
   | { kind: 'destroy'; error: WireError };
 
 const sizeOf = (chunk: unknown) =>
@@ -122,6 +125,10 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
       if (isSocket(stream)) closeSoftly(stream);
       else stream.destroy();
       port.close();
+    } else if (message === 'reset') {
+      over = true;
+      (stream as Socket).resetAndDestroy();
+      port.close();
     } else if (message instanceof Uint8Array) write(message);
     else if (message === 'finished') return;
     else if (message.kind === 'data') write(message.chunk);
@@ -162,18 +169,9 @@ interface Shape {
   address: Address | undefined;
 }
 
-/** What of a socket is told to the other side: an array, since it crosses sooner than an object. */
-type Address = [
-  remoteAddress: string | undefined,
-  remoteFamily: string | undefined,
-  remotePort: number | undefined,
-  localAddress: string | undefined,
-  localFamily: string | undefined,
-  localPort: number | undefined,
-];
-
 /** The side that works with the stream. */
-class Bridge {
+class Bridge implements Line {
+  bytesSent = 0;
   readonly #port: BridgePort;
   readonly #encoding: BufferEncoding | undefined;
   #underWay = 0;
@@ -206,6 +204,7 @@ class Bridge {
         // An orderly end of the other side still lets this one read what has come.
         if (!this.#ended || this.#finishing !== undefined) stream.destroy();
       } else if (message instanceof Uint8Array) push(message);
+      else if (message === 'reset') return;
       else if (message.kind === 'data') push(message.chunk);
       else if (message.kind === 'taken') {
         this.#underWay -= message.bytes;
@@ -248,6 +247,7 @@ class Bridge {
       return;
     }
     this.#underWay += sizeOf(chunk);
+    if (chunk instanceof Uint8Array) this.bytesSent += chunk.length;
     if (this.#underWay < WINDOW) done();
     else this.#blocked = done;
   }
@@ -262,85 +262,25 @@ class Bridge {
   }
 
   destroy(error: Error | null): void {
-    if (!this.#over) {
-      this.#over = true;
-      this.#port.postMessage(asDestroy(error) satisfies Message);
-      this.#port.close();
-    }
+    this.#close(asDestroy(error));
     this.#unblock();
+  }
+
+  reset(): void {
+    this.#close('reset');
+  }
+
+  #close(message: Message): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#port.postMessage(message);
+    this.#port.close();
   }
 
   #unblock(): void {
     const blocked = this.#blocked;
     this.#blocked = undefined;
     blocked?.();
-  }
-}
-
-/** A socket whose operating-system handle is in another thread. */
-class BridgedSocket extends Duplex {
-  readonly remoteAddress: string | undefined;
-  readonly remoteFamily: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly localAddress: string | undefined;
-  readonly localFamily: string | undefined;
-  readonly localPort: number | undefined;
-
-  constructor(bridge: Bridge, shape: Shape, address: Address) {
-    super(implementation(bridge, shape));
-    [this.remoteAddress, this.remoteFamily, this.remotePort, this.localAddress, this.localFamily, this.localPort] =
-      address;
-  }
-
-  /** The handle is in another thread, where nothing is delayed. */
-  setNoDelay(): this {
-    return this;
-  }
-
-  /** As `setNoDelay`: left to the thread of the handle. */
-  setKeepAlive(): this {
-    return this;
-  }
-
-  /** Emits 'timeout' after `ms` without traffic, as net.Socket does; 0 ends it. */
-  setTimeout(ms: number, callback?: () => void): this {
-    clearTimeout(this.#timer);
-    this.#idle = ms;
-    if (callback !== undefined) this.once('timeout', callback);
-    this.touch();
-    return this;
-  }
-
-  /** A loop that has read to the end does not destroy the socket: what was written in it has yet to go. */
-  override [Symbol.asyncIterator](): NodeJS.AsyncIterator<unknown> {
-    return this.iterator({ destroyOnReturn: false });
-  }
-
-  /** Destroys the socket when what was written has gone. */
-  destroySoon(): void {
-    if (this.writable) this.end();
-    if (this.writableFinished) this.destroy();
-    else this.once('finish', () => this.destroy());
-  }
-
-  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    this.touch();
-    return super.push(chunk, encoding);
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearTimeout(this.#timer);
-    super._destroy(error, callback);
-  }
-
-  #idle = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  /** There is traffic. */
-  touch(): void {
-    if (this.#idle === 0 || this.destroyed) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.emit('timeout'), this.#idle).unref();
   }
 }
 
@@ -396,16 +336,11 @@ function shapeOf(stream: Readable | Writable | Duplex): Shape {
   return shape;
 }
 
-function addressOf(socket: Socket): Address {
-  const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = socket;
-  return [remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort];
-}
-
 /** The stream of the other side, as this side works with it. */
 function workWith(port: BridgePort, shape: Shape): Readable | Writable | Duplex {
   const bridge = new Bridge(port, shape.encoding);
   let stream: Readable | Writable | Duplex;
-  if (shape.address !== undefined) stream = new BridgedSocket(bridge, shape, shape.address);
+  if (shape.address !== undefined) stream = new BridgedSocket(implementation(bridge, shape), shape.address, bridge);
   else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
   else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
   else stream = new WritableClass(implementation(bridge, shape));

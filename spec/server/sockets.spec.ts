@@ -88,6 +88,38 @@ for (const [name, { makeExecutor, capabilities }] of [
       ]);
     });
 
+    it('the socket knows its addresses, its state and its traffic', async () => {
+      const server = await serve(async (socket) => {
+        const opened = [socket.readyState, socket.connecting, socket.pending, socket.timeout];
+        socket.setTimeout(60_000);
+        for await (const chunk of socket.iterator({ destroyOnReturn: false })) socket.write(chunk as Uint8Array);
+        const { bytesRead, bytesWritten, readyState, timeout } = socket;
+        const chained = socket.ref() === socket && socket.unref() === socket && socket.setNoDelay(true) === socket;
+        socket.end(JSON.stringify([opened, bytesRead, bytesWritten, readyState, timeout, socket.address(), chained]));
+      });
+      const { port } = server.address();
+      const answer = (await ask(port, 'apple')).toString();
+      expect(JSON.parse(answer.replace('apple', ''))).to.deep.equal([
+        ['open', false, false, null],
+        5,
+        5,
+        'writeOnly',
+        60_000,
+        { address: '127.0.0.1', family: 'IPv4', port },
+        true,
+      ]);
+    });
+
+    it('resetAndDestroy() resets the connection', async () => {
+      const server = await serve((socket) => {
+        socket.resetAndDestroy();
+      });
+      const client = await dial(server.address().port);
+      const failing = once(client, 'error');
+      await closed(client);
+      expect((await settled(failing, 'the reset'))[0]).to.include({ code: 'ECONNRESET' });
+    });
+
     it('address() tells where it listens, and stats() adds up', async () => {
       const server = await serve(echo);
       expect(server.address()).to.include({ address: '127.0.0.1', family: 'IPv4' });
