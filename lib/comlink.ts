@@ -10,7 +10,7 @@ import type { RemoteObject } from './executor.js';
 import { decodeError, encodeError, type WireError } from './wire/errors.js';
 import { ExposedEndpoint, GuardedEndpoint, type PortLike } from './wire/guarded-endpoint.js';
 import { commonHandlers } from './wire/handlers.js';
-import type { GuestApi } from './wire/protocol.js';
+import type { GuestApi, ServeConfig } from './wire/protocol.js';
 import { atTaskEnd, collectDisposers, type Disposer } from './wire/scope.js';
 
 /** Anything that messages can be posted to and listened for on: a port, a worker, the global scope of one. */
@@ -92,11 +92,13 @@ export function proxy<T extends object>(value: T): T {
 }
 
 /** The call that sets a guest to work. Whoever calls this keeps the result: a collected proxy would release the endpoint. */
-export function wrapGuest(endpoint: Endpoint): GuestApi['serve'] {
+export function wrapGuest(endpoint: Endpoint): (config: ServeConfig, moved?: readonly unknown[]) => Promise<void> {
   const remote = Comlink.wrap<GuestApi>(endpoint as never);
   const serve = remote.serve;
-  return (config) =>
-    serve((config.port === undefined ? config : Comlink.transfer(config, [config.port as never])) as never);
+  return (config, moved = []) => {
+    const all = config.port === undefined ? moved : [config.port, ...moved];
+    return serve((all.length === 0 ? config : Comlink.transfer(config, all as never[])) as never);
+  };
 }
 
 /** Offers a guest's API to the host. */

@@ -95,6 +95,8 @@ export class TaskRunner {
   /** Tasks whose functions have returned promises that are pending. */
   readonly #running = new Set<number>();
   readonly #streams = new Map<number, GuestStream>();
+  /** Streams that nobody reads any more, and that are not there yet. */
+  readonly #endedEarly = new Set<number>();
   readonly #disposers = new Map<number, Disposer[]>();
   /** Tasks whose end may be told late. */
   readonly #quiet = new Set<number>();
@@ -145,9 +147,11 @@ export class TaskRunner {
       if (initializer !== undefined) {
         const callable = new GuestCallable(initializer.definition, this.#exposed);
         try {
+          const { args, handled } = initializer;
+          for (const [position, handler] of handled) args[position] = decodeValue(handler, args[position]);
           await (
             await callable.load(() => true)
-          )(...initializer.args);
+          )(...args);
         } catch (error) {
           explainReferenceError(error, callable);
           throw error;
@@ -192,9 +196,7 @@ export class TaskRunner {
         this.#streams.get(message[1] as number)?.addCredit(message[2] as number, message.slice(3));
         break;
       case RETURN:
-        this.#streams.get(message[1] as number)?.stop();
-        // A generator that waits for something in the meantime is told by its signal.
-        this.#signals.get(message[1] as number)?.abort();
+        this.#endStream(message[1] as number);
         break;
       case END:
         endGuest();
@@ -394,7 +396,16 @@ export class TaskRunner {
     };
     const stream = new GuestStream({ port: this.#port, slot, number, name, adapts }, generator, within);
     this.#streams.set(number, stream);
+    if (this.#endedEarly.delete(number)) this.#endStream(number);
     return stream.run();
+  }
+
+  #endStream(number: number): void {
+    const stream = this.#streams.get(number);
+    if (stream === undefined && this.#loading.has(number)) this.#endedEarly.add(number);
+    stream?.stop();
+    // A generator that waits for something in the meantime is told by its signal.
+    this.#signals.get(number)?.abort();
   }
 
   /** Calls a task's function with `argc` entries of `values` from `first` on. */
@@ -445,7 +456,7 @@ export class TaskRunner {
     } catch (error) {
       setCurrent(undefined);
       // As when it rejects: what it was lent is closed first.
-      if (this.#disposers.has(number)) pending = this.#closeLent(number, Promise.reject(error as Error), undefined);
+      if (this.#disposers.has(number)) pending = this.#closeLent(number, Promise.reject(error), undefined);
       else {
         this.#fail(slot, number, began, error, callable);
         noteHeld(callable, this.#clock - began);
@@ -600,6 +611,7 @@ export class TaskRunner {
   #forget(number: number, stopped = false): void {
     if (this.#signals.size > 0) this.#signals.delete(number);
     if (this.#streams.size > 0) this.#streams.delete(number);
+    if (this.#endedEarly.size > 0) this.#endedEarly.delete(number);
     if (this.#quiet.size > 0) this.#quiet.delete(number);
     if (this.#disposers.size === 0) return;
     for (const dispose of this.#disposers.get(number) ?? []) void dispose(stopped);

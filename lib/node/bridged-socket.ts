@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { Duplex, type DuplexOptions } from 'node:stream';
+import { show } from '../options.js';
 
 /** What of a socket is told to the other side: an array, since it crosses sooner than an object. */
 export type Address = [
@@ -38,7 +39,13 @@ export class BridgedSocket extends Duplex {
   readonly #line: Line;
 
   constructor(options: DuplexOptions, address: Address, line: Line) {
-    super(options);
+    super({
+      ...options,
+      write: (chunk, encoding, done) => {
+        this.touch();
+        options.write?.call(this, chunk, encoding, done);
+      },
+    });
     this.#line = line;
     [this.remoteAddress, this.remoteFamily, this.remotePort, this.localAddress, this.localFamily, this.localPort] =
       address;
@@ -91,9 +98,15 @@ export class BridgedSocket extends Duplex {
 
   /** Emits 'timeout' after `ms` without traffic, as net.Socket does; 0 ends it. */
   setTimeout(ms: number, callback?: () => void): this {
+    if (typeof ms !== 'number' || !(ms >= 0)) {
+      throw new RangeError(`The timeout of a socket must be a number of ms, 0 or more: received ${show(ms)}`);
+    }
     clearTimeout(this.#timer);
     this.timeout = ms;
-    if (callback !== undefined) this.once('timeout', callback);
+    if (callback !== undefined) {
+      if (ms === 0) this.off('timeout', callback);
+      else this.once('timeout', callback);
+    }
     this.touch();
     return this;
   }

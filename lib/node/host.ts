@@ -29,7 +29,20 @@ export function createHistogram(): RecordableHistogram {
 
 /** The file of the code that called this package; undefined when it is none, as in a REPL. */
 export function callerFile(): string | undefined {
-  // Structured frames, because the text of a stack names other files where source maps are on.
+  for (const frame of callers()) {
+    const file = frame.getFileName();
+    if (typeof file !== 'string' || file.startsWith('node:')) continue;
+    const isPath = file.startsWith('/') || /^[A-Za-z]:\\/.test(file);
+    const url = isPath ? pathToFileURL(file).href : file;
+    if (!url.startsWith('file:')) return undefined;
+    if (OWN_FOLDER === undefined || !url.startsWith(OWN_FOLDER)) return url;
+  }
+  return undefined;
+}
+
+/** Structured frames, because the text of a stack names other files where source maps are on. None where `Error` is frozen. */
+function callers(): NodeJS.CallSite[] {
+  if (Object.isFrozen(Error)) return [];
   // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
   const { prepareStackTrace } = Error;
   let frames: NodeJS.CallSite[] = [];
@@ -44,15 +57,7 @@ export function callerFile(): string | undefined {
     if (prepareStackTrace === undefined) delete (Error as Partial<ErrorConstructor>).prepareStackTrace;
     else Error.prepareStackTrace = prepareStackTrace;
   }
-  for (const frame of frames) {
-    const file = frame.getFileName();
-    if (typeof file !== 'string' || file.startsWith('node:')) continue;
-    const isPath = file.startsWith('/') || /^[A-Za-z]:\\/.test(file);
-    const url = isPath ? pathToFileURL(file).href : file;
-    if (!url.startsWith('file:')) return undefined;
-    if (OWN_FOLDER === undefined || !url.startsWith(OWN_FOLDER)) return url;
-  }
-  return undefined;
+  return frames;
 }
 
 /** That of the bundle, also where this file is none of it: one copy for the worker and for whatever its tasks import. */

@@ -104,6 +104,9 @@ interface Member {
   drain: AbortController;
   counts: ServerStats;
   listening: Promise<void>;
+  listens: boolean;
+  /** Another one starts in its place already. */
+  hasHeir: boolean;
   /** It was told to end. */
   leaving: boolean;
 }
@@ -186,7 +189,8 @@ class HttpServer implements PooledHttpServer {
 
   close(options: { grace?: number } = {}): Promise<void> {
     const grace = checkTimeout(options.grace, 'grace');
-    this.#closing ??= this.#close();
+    // In a moment: all that ends by it is to see that it is closing.
+    this.#closing ??= Promise.resolve().then(() => this.#close());
     if (grace !== undefined) {
       setTimeout(() => {
         for (const { executor } of this.#members) void executor.killWorkers();
@@ -264,11 +268,12 @@ class HttpServer implements PooledHttpServer {
       listening: new Promise((resolve) => {
         listening = resolve;
       }),
+      listens: false,
+      hasHeir: false,
       leaving: false,
     };
-    let listens = false;
     const report = (counts: ServerStats, address: AddressInfo) => {
-      listens = true;
+      member.listens = true;
       this.#bound ??= address;
       this.#backoff = FIRST_BACKOFF_MS;
       listening();
@@ -292,11 +297,12 @@ class HttpServer implements PooledHttpServer {
         if (outcome?.status === 'fulfilled') member.counts = outcome.value;
         this.#remove(member);
         void executor.shutdown();
-        if (!listens) {
+        if (!member.listens) {
           const closed = new Error('The server was closed before its process had loaded the application');
-          reject(outcome?.status === 'rejected' ? outcome.reason : closed);
+          reject(outcome?.status === 'rejected' && this.#closing === undefined ? outcome.reason : closed);
         } else if (outcome?.status === 'rejected' && !member.leaving) {
-          this.#replaceDead(outcome.reason, 0);
+          if (member.hasHeir) this.#report(outcome.reason);
+          else this.#replaceDead(outcome.reason, 0);
         }
       });
     });
@@ -330,7 +336,15 @@ class HttpServer implements PooledHttpServer {
   async #replaceAll(): Promise<void> {
     for (const old of [...this.#members]) {
       if (this.#closing !== undefined || !this.#members.has(old)) continue;
-      await this.#add().listening;
+      // Should it die meanwhile, this one takes its place.
+      old.hasHeir = true;
+      try {
+        await this.#add().listening;
+      } catch (error) {
+        old.hasHeir = false;
+        if (!this.#members.has(old)) this.#replaceDead(error, this.#backoff);
+        throw error;
+      }
       old.leaving = true;
       old.drain.abort();
       await old.executor.shutdown();
@@ -340,7 +354,11 @@ class HttpServer implements PooledHttpServer {
   async #close(): Promise<void> {
     process.off('SIGTERM', this.#onTerm);
     process.off('SIGHUP', this.#onHup);
-    for (const { drain } of this.#members) drain.abort();
+    for (const { listens, drain, executor } of this.#members) {
+      if (listens) drain.abort();
+      // It serves nobody, and may not have been sent the address that is let go now.
+      else void executor.killWorkers();
+    }
     this.#handle?.close();
     await Promise.all([...this.#members].map(({ executor }) => executor.shutdown()));
   }

@@ -119,8 +119,8 @@ export class CallableRegistry {
     const key = base === undefined ? source : `${base}\n${source}`;
     const made = this.#byText.get(key);
     if (made !== undefined && suits(made, isClass)) return made;
-    const label = callable.name === '' ? '(anonymous)' : callable.name;
-    return this.#intern(key, { kind: 'source', name: label, source: checkSource(callable, source, isClass), base });
+    const label = labelOf(callable);
+    return this.#intern(key, { kind: 'source', name: label, source: checkSource(label, source, isClass), base });
   }
 
   /** Lets go of what was only remembered for a row of submissions. */
@@ -156,18 +156,26 @@ function isClassSource(source: string): boolean {
   return /^class\b/.test(source);
 }
 
-function checkSource(callable: { name: string }, source: string, isClass: boolean): string {
+const ANONYMOUS = '(anonymous)';
+
+/** A class may have a static member called `name` that is anything. */
+function labelOf(callable: AnyFunction): string {
+  const { name } = callable as { name: unknown };
+  return typeof name === 'string' && name !== '' ? name : ANONYMOUS;
+}
+
+function checkSource(label: string, source: string, isClass: boolean): string {
   if (/\{\s*\[native code\]\s*\}\s*$/.test(source)) {
     throw new TypeError(
-      `${callable.name === '' ? 'The function' : callable.name} is native or bound: it has no source to send. ` +
+      `${label === ANONYMOUS ? 'The function' : label} is native or bound: it has no source to send. ` +
         'Wrap it in an arrow function, or name it with task() or tasksFrom()',
     );
   }
   if (isClassSource(source) !== isClass) {
     throw new TypeError(
       isClass
-        ? `create needs a class: ${callable.name} is a function`
-        : `${callable.name} is a class and cannot be called: use executor.create(${callable.name}, ...)`,
+        ? `create needs a class: ${label} is a function`
+        : `${label} is a class and cannot be called: use executor.create(${label}, ...)`,
     );
   }
   return source;

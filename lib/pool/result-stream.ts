@@ -102,9 +102,9 @@ export class StreamReader {
     return { value, done: true };
   }
 
-  /** Whether items have come. */
-  get hasYielded(): boolean {
-    return this.#open;
+  /** Whether items have come, or nobody wants any more: then it is not tried again. */
+  get isOver(): boolean {
+    return this.#open || this.#returned;
   }
 
   /** Items have come. */
@@ -113,6 +113,8 @@ export class StreamReader {
     this.#credit -= items.length;
     if (this.adapts) this.#adapt(items.length);
     if (!this.#returned) this.#items.push(items);
+    // It was told before it was there: while its module was loaded, or by the worker that it was tried in before.
+    else if (this.#task !== undefined) this.#task.runner?.endStream(this.#task);
     this.#serve();
   }
 

@@ -12,7 +12,6 @@ import {
 import { fail, type Future, markCancelled, markRunning, succeed } from '../future.js';
 import { readOptions } from '../options.js';
 import { addSite, type Site } from '../site.js';
-import type { ServeConfig } from '../wire/protocol.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
 import { ResultStream, StreamReader } from './result-stream.js';
@@ -24,7 +23,7 @@ import { SiteSampler } from './site-sampler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
 import { VitalSigns } from './vital-signs.js';
-import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
+import type { Endings, InitialCall, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */
@@ -44,7 +43,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   readonly #brokenClass: new (message: string, options?: ErrorOptions) => BrokenExecutor;
   readonly #scheduler: Scheduler<Task, WorkerRunner>;
   readonly #callables: CallableRegistry;
-  readonly #initializer: ServeConfig['initializer'];
+  readonly #initializer: InitialCall | undefined;
   readonly #ledger = new Ledger(this);
   readonly #room: RoomWaiters;
   readonly #limits: TaskLimits;
@@ -152,6 +151,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   async resize(size: PoolSize): Promise<void> {
     const sizes = checkSizes(readOptions(size, 'resize'), this.#scheduler.sizes);
     Object.assign(this.#scheduler.sizes, sizes);
+    if (this.#isShutdown) this.#keepNone();
     const superfluous = this.#workforce.superfluous(sizes.maxWorkers);
     for (const runner of superfluous) this.#retire(runner);
     this.#pump();
@@ -165,8 +165,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   async shutdown(given?: ShutdownOptions): Promise<void> {
     const { wait = true, cancelFutures = false } = readOptions(given, 'shutdown');
     this.#isShutdown = true;
-    this.#scheduler.sizes.minWorkers = 0;
-    this.#scheduler.sizes.minSpareWorkers = 0;
+    this.#keepNone();
     if (cancelFutures) this.#cancelPending();
     this.#room.release();
     this.#endIfDone();
@@ -176,8 +175,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   /** @inheritDoc */
   async terminateWorkers(): Promise<void> {
     this.#isShutdown = true;
-    this.#scheduler.sizes.minWorkers = 0;
-    this.#scheduler.sizes.minSpareWorkers = 0;
+    this.#keepNone();
     const message = 'The workers were terminated by terminateWorkers(); make a new executor';
     this.#scheduler.recallAll();
     for (const runner of this.#workforce) {
@@ -191,6 +189,12 @@ export abstract class WorkerPoolExecutor extends Executor {
     this.#failQueued(() => new this.#brokenClass(message));
     this.#room.release();
     await this.#workforce.allGone();
+  }
+
+  /** No worker is kept that has nothing to do. */
+  #keepNone(): void {
+    this.#scheduler.sizes.minWorkers = 0;
+    this.#scheduler.sizes.minSpareWorkers = 0;
   }
 
   /** Takes back a task that has not begun, because its future is being cancelled. */
@@ -461,7 +465,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       // Its function has not been called, so the error is most likely another's. If it is its module's, it comes again.
       if (loading.has(task) && !task.moved && !this.#spared.has(task)) spared.push(task);
       // A reader that has had items cannot give them back.
-      else if (!task.moved && !hasYielded(task) && task.attempt <= (task.options?.retries ?? 0)) {
+      else if (!task.moved && !isOver(task) && task.attempt <= (task.options?.retries ?? 0)) {
         again.push(task);
       } else lost.push(task);
     }
@@ -580,8 +584,8 @@ export abstract class WorkerPoolExecutor extends Executor {
   }
 }
 
-function hasYielded({ special }: Task): boolean {
-  return typeof special === 'object' && special.hasYielded;
+function isOver({ special }: Task): boolean {
+  return typeof special === 'object' && special.isOver;
 }
 
 function describeDeath({ exitCode, signal }: WorkerDeath): string {

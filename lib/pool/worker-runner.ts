@@ -1,6 +1,6 @@
 import { now } from '#host';
 import { sharedStore, unpack } from '#handlers';
-import { decodeValue, wrapGuest } from '../comlink.js';
+import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { keepExamples } from '../future.js';
 import { unref } from '../timeouts.js';
@@ -24,7 +24,8 @@ import {
   RESULT,
   RETURN,
   type RichDetails,
-  type ServeConfig,
+  type Definition,
+  type Initializer,
   UNREADABLE,
 } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -80,7 +81,13 @@ export interface RunnerConfig {
   maxTasks: number;
   /** Gives a positive 32-bit integer that no other sending of the pool has. */
   nextNumber: () => number;
-  initializer: ServeConfig['initializer'];
+  initializer: InitialCall | undefined;
+}
+
+/** What the user has each worker run first. */
+export interface InitialCall {
+  definition: Definition;
+  args: readonly unknown[];
 }
 
 /**
@@ -159,18 +166,31 @@ export class WorkerRunner {
     });
     this.#outbox = new Outbox(this.#connection, this.#table !== undefined);
     this.#serve = wrapGuest(this.#connection.endpoint);
-    this.#serve({
-      port: this.#connection.guestPort,
-      memory: this.#table?.memory,
-      worker: name,
-      concurrency: config.concurrency,
-      initializer: config.initializer,
-    }).catch((error: unknown) => {
-      events.initializerFailed(this, unsent(config.initializer, error, this.#connection.clone));
+    this.#begin(config).catch((error: unknown) => {
+      events.initializerFailed(this, error);
     });
     // Last, because listening and posting count as interest in the worker. Where tasks are not sent before it is ready, a
     // starting worker may be what they wait for.
     if (this.#table !== undefined) this.#connection.unref();
+  }
+
+  /** Tells the worker what it is for, by the one call that lasts. */
+  async #begin({ concurrency, initializer: call }: RunnerConfig): Promise<void> {
+    const { initializer, moved } = call === undefined ? { initializer: undefined, moved: [] } : encodeInitializer(call);
+    try {
+      await this.#serve?.(
+        {
+          port: this.#connection.guestPort,
+          memory: this.#table?.memory,
+          worker: this.name,
+          concurrency,
+          initializer,
+        },
+        moved,
+      );
+    } catch (error) {
+      throw unsent(initializer, error, this.#connection.clone);
+    }
   }
 
   /** Whether tasks may be sent to it at all. */
@@ -697,9 +717,24 @@ export class WorkerRunner {
   }
 }
 
+/** The initializer as it crosses, to each worker anew; and what of it is moved there. */
+function encodeInitializer({ definition, args }: InitialCall): { initializer: Initializer; moved: unknown[] } {
+  const handled: Initializer['handled'] = [];
+  const moved: unknown[] = [];
+  const encoded = args.map((arg, i) => {
+    const wire = encodeValue(arg);
+    // What is only to be moved is copied: there are other workers.
+    if (wire?.handler === undefined) return arg;
+    handled.push([i, wire.handler]);
+    moved.push(...wire.transfer);
+    return wire.value;
+  });
+  return { initializer: { definition, args: encoded, handled }, moved };
+}
+
 /** Why a worker could not be told what it is for: most likely an argument of its initializer cannot be sent. */
 function unsent(
-  initializer: ServeConfig['initializer'],
+  initializer: Initializer | undefined,
   cause: unknown,
   clone: ((value: unknown) => unknown) | undefined,
 ): unknown {

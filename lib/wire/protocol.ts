@@ -89,6 +89,14 @@ export interface RichDetails {
   adapts: boolean;
 }
 
+/** What each worker runs first. */
+export interface Initializer {
+  definition: Definition;
+  args: unknown[];
+  /** Which of them a transfer handler encoded, and its name. */
+  handled: [position: number, handler: string][];
+}
+
 /** The argument of the one lasting Comlink call. */
 export interface ServeConfig {
   port: unknown;
@@ -97,7 +105,7 @@ export interface ServeConfig {
   worker: string;
   /** Tasks interleaved in this worker. */
   concurrency: number;
-  initializer: { definition: Definition; args: unknown[] } | undefined;
+  initializer: Initializer | undefined;
 }
 
 /** What a guest exposes through Comlink. */

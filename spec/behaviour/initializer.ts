@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { BrokenExecutor } from 'concurrent-futures';
+import { BrokenExecutor, proxy } from 'concurrent-futures';
 import { add, countCalls } from '../fixtures/tasks.js';
 import { passGate, touch } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
@@ -32,6 +32,30 @@ export function describeInitializer(name: string, makeExecutor: MakeExecutor, ca
       await settled(Promise.all(blocked));
       const marks = await settled(Promise.all([1, 2, 3, 4].map(() => pool.submit(getMark))));
       expect(marks).to.deep.equal(Array(4).fill('initialized'));
+    });
+
+    it('initargs cross as arguments do: each worker gets what the transfer handlers make of them', async () => {
+      const heard: string[] = [];
+      const keep = async (
+        url: URL,
+        error: Error & { code?: string },
+        say: (text: string) => unknown,
+      ): Promise<void> => {
+        (globalThis as Marked).mark = `${url.hostname} ${String(error.code)}`;
+        await say(url.hostname);
+      };
+      const pool = bench.pool({
+        maxWorkers: 2,
+        minWorkers: 2,
+        initializer: keep,
+        initargs: [
+          new URL('http://apple/'),
+          Object.assign(new Error('banana'), { code: 'CHERRY' }),
+          proxy((text: string) => heard.push(text)),
+        ],
+      });
+      expect(await settled(pool.submit(getMark))).to.equal('apple CHERRY');
+      await eventually(() => heard.length === 2, 'both initializers');
     });
 
     it('initializer runs once a worker', async () => {

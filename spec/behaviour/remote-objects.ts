@@ -24,6 +24,20 @@ export function describeRemoteObjects(name: string, makeExecutor: MakeExecutor, 
       counter.release();
     });
 
+    it('create() takes a class with a static member called name', async () => {
+      class Named {
+        static name(): string {
+          return 'apple';
+        }
+        twice(x: number): number {
+          return 2 * x;
+        }
+      }
+      const pool = bench.pool({ maxWorkers: 1 });
+      const named = await settled(pool.create(Named as never as new () => { twice(x: number): number }));
+      expect(await settled(named.twice(2))).to.equal(4);
+    });
+
     it('create() takes classes by task(), by tasksFrom(), and by their source', async () => {
       const pool = bench.pool({ maxWorkers: 1 });
       const url = new URL('../fixtures/values.js', import.meta.url);

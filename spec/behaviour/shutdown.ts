@@ -25,6 +25,15 @@ export function describeShutdown(name: string, makeExecutor: MakeExecutor, capab
       expect(pool.stats().submitted).to.equal(1);
     });
 
+    it('resize() after shutdown() starts no workers', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      await settled(pool.submit(identity, 1));
+      const ended = pool.shutdown();
+      await settled(pool.resize({ maxWorkers: 2, minWorkers: 2 }));
+      await settled(ended, 'shutdown()');
+      expect(pool.stats().workers).to.equal(0);
+    });
+
     it('shutdown() of an executor that was never used resolves', async () => {
       await settled(bench.pool().shutdown());
     });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { proxy, WorkerDiedError } from 'concurrent-futures';
+import { proxy, tasksFrom, WorkerDiedError } from 'concurrent-futures';
 import {
   Celsius,
   dieOnce,
@@ -13,7 +13,7 @@ import {
   whoYields,
   yieldThenDie,
 } from '../fixtures/values.js';
-import { type GateToken, passGate } from '../support/gate.js';
+import { Gate, type GateToken, passGate } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
@@ -277,6 +277,22 @@ export function describeStreams(name: string, makeExecutor: MakeExecutor, capabi
         if (step.done !== true) expect(step.value).to.equal(2);
       }
       if (capabilities.sharedMemory) expect(tally.at(2)).to.equal(1);
+    });
+
+    it('return() while the module of the generator loads ends it, and frees its slot', async () => {
+      using loading = new Gate(false);
+      const url = new URL('../fixtures/gated-module.js', import.meta.url);
+      url.searchParams.set('gate', String(loading.token));
+      const { countFrom } = tasksFrom<typeof import('../fixtures/gated-module.js')>(url);
+      const pool = bench.pool({ maxWorkers: 1 });
+      const stream = pool.stream(countFrom, 1);
+      const first = stream.next();
+      await loading.arrived(1);
+      const returned = finish(stream);
+      loading.open();
+      expect(await settled(returned, 'return()')).to.deep.equal({ value: undefined, done: true });
+      expect(await settled(first)).to.deep.equal({ value: undefined, done: true });
+      expect(await settled(pool.submit(() => 'apple'))).to.equal('apple');
     });
 
     it('what the finally throws rejects return()', async () => {

@@ -76,6 +76,35 @@ describe('serveHttp', () => {
     expect(errors).to.deep.equal([]);
   });
 
+  it('close() while a process starts, after a death or for a reload, ends', async () => {
+    const errors: unknown[] = [];
+    const dying = await serve('listener', { onWorkerError: (error) => errors.push(error) });
+    await rejectionOf(fetchFrom(dying.address().port, '/die'));
+    await eventually(() => errors.length === 1, 'the death');
+    // Its successor is started after a timer.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await settled(dying.close(), 'the end of the server whose process had died');
+    const reloading = await serve('listener');
+    const reload = rejectionOf(reloading.reload());
+    await turns(3);
+    await settled(reloading.close(), 'the end of the server that reloads');
+    expect(String(await settled(reload, 'the reload'))).to.contain('closed before its process had loaded');
+  });
+
+  it('a process that dies while its successor starts gets no second one', async () => {
+    const errors: unknown[] = [];
+    const server = await serve('listener', { onWorkerError: (error) => errors.push(error) });
+    const { port } = server.address();
+    const reload = server.reload();
+    await rejectionOf(fetchFrom(port, '/die'));
+    await settled(reload, 'the reload');
+    expect(errors).to.have.length(1);
+    const agent = false as unknown as Agent;
+    const pids = new Set<string>();
+    for (let i = 0; i < 3; i++) for (let n = 0; n < 20; n++) pids.add((await fetchFrom(port, '/pid', { agent })).text);
+    expect(pids.size).to.equal(1);
+  });
+
   it('a module that throws rejects with what it throws', async () => {
     expect(String(await rejectionAs(serve('fails-to-load', { processes: 2 }), RangeError))).to.contain('apple');
   });

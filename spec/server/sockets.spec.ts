@@ -110,6 +110,23 @@ for (const [name, { makeExecutor, capabilities }] of [
       ]);
     });
 
+    it('a socket that is written to is not idle, and one whose timeout is ended tells of none', async () => {
+      const server = await serve(async (socket) => {
+        let fired = 0;
+        const onTimeout = () => fired++;
+        socket.setTimeout(60_000, onTimeout).setTimeout(0, onTimeout);
+        const kept = socket.listenerCount('timeout');
+        socket.setTimeout(1500, onTimeout);
+        for (let i = 0; i < 18; i++) {
+          socket.write('.');
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        socket.end(JSON.stringify([kept, fired]));
+      });
+      const answer = (await ask(server.address().port, '')).toString();
+      expect(answer).to.equal(`${'.'.repeat(18)}[0,0]`);
+    });
+
     it('resetAndDestroy() resets the connection', async () => {
       const server = await serve((socket) => {
         socket.resetAndDestroy();
