@@ -334,6 +334,7 @@ class HttpServer implements PooledHttpServer {
   }
 
   async #replaceAll(): Promise<void> {
+    const ends: Promise<void>[] = [];
     for (const old of [...this.#members]) {
       if (this.#closing !== undefined || !this.#members.has(old)) continue;
       // Should it die meanwhile, this one takes its place.
@@ -347,8 +348,10 @@ class HttpServer implements PooledHttpServer {
       }
       old.leaving = true;
       old.drain.abort();
-      await old.executor.shutdown();
+      // Not waited for before the next one: a client may stay for hours.
+      ends.push(old.executor.shutdown());
     }
+    await Promise.all(ends);
   }
 
   async #close(): Promise<void> {

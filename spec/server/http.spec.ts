@@ -91,6 +91,22 @@ describe('serveHttp', () => {
     expect(String(await settled(reload, 'the reload'))).to.contain('closed before its process had loaded');
   });
 
+  it('reload() replaces the others although clients of each process stay', async () => {
+    const server = await serve('listener', { processes: 2 });
+    const { port } = server.address();
+    const gate = makeGate();
+    const staying = Array.from({ length: 8 }, () => fetchFrom(port, at('/wait', gate)));
+    await gate.arrived(8);
+    const before = new Set<number>();
+    for (let i = 0; i < 30; i++) before.add(await pidOf(port));
+    const reload = server.reload();
+    // As many in a row come from new ones only when no old one answers any more.
+    for (let inARow = 0; inARow < 20;) inARow = before.has(await pidOf(port)) ? 0 : inARow + 1;
+    gate.open();
+    await settled(Promise.all(staying), 'the clients that stay');
+    await settled(reload, 'the reload');
+  });
+
   it('a process that dies while its successor starts gets no second one', async () => {
     const errors: unknown[] = [];
     const server = await serve('listener', { onWorkerError: (error) => errors.push(error) });
