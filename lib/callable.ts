@@ -99,7 +99,10 @@ export function task<F extends AnyFunction | (abstract new (...args: never[]) =>
 ): F {
   if (typeof callable !== 'function') throw new TypeError(`task needs a function: received ${show(callable)}`);
   if (callable.name === '') {
-    throw new TypeError('task needs a named function, because the worker finds it by its name: give it one');
+    throw new TypeError(
+      'task needs a named function, because the worker finds it by its name: give it one. ' +
+        'If it has one, a minifier took it away: name a function declaration instead, or have names kept',
+    );
   }
   const name: CallableName = { url: checkUrl(url, 'task'), name: callable.name };
   registry().set(`${String(name.url)}#${name.name}`, callable);

@@ -197,23 +197,26 @@ export function exposeObject(object: object): unknown {
 }
 
 /** The calling side of an exposed object: a Comlink proxy all of whose calls are answered. */
-function wrapPort(port: unknown): { remote: Remote<object>; endpoint: GuardedEndpoint } {
-  const endpoint = new GuardedEndpoint(port as PortLike, throwOver);
+function wrapPort(port: unknown, over?: () => void): { remote: Remote<object>; endpoint: GuardedEndpoint } {
+  const endpoint = new GuardedEndpoint(port as PortLike, throwOver, over);
   return { remote: Comlink.wrap<object>(endpoint as never), endpoint };
 }
 
 /** What console.log of Node asks an object for. */
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
-/** A handle to an object that lives in a worker; `gone` is called when it is let go, or has died. */
-export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObject<T> {
-  const { remote, endpoint } = wrapPort(port);
-  (port as PortLike).addEventListener('close', gone);
+/**
+ * A handle to an object that lives in a worker, and what is to be called when that has ended where ports do not tell.
+ *
+ * @param gone - is called once, when it is let go or has died
+ */
+export function wrapRemoteObject<T>(port: unknown, gone: () => void): { object: RemoteObject<T>; end: () => void } {
+  const { remote, endpoint } = wrapPort(port, gone);
   const release = () => {
     endpoint.abandon();
   };
   // Of an empty object, and not of Comlink's proxy: loggers look at what is behind a proxy, and every look there is a call.
-  return new Proxy(Object.create(null) as object, {
+  const object = new Proxy(Object.create(null) as object, {
     get(_target, key) {
       // Not a promise, although Comlink's proxies answer to everything.
       if (key === 'then') return undefined;
@@ -224,6 +227,10 @@ export function wrapRemoteObject<T>(port: unknown, gone: () => void): RemoteObje
       return readRemote(remote, key);
     },
   }) as unknown as RemoteObject<T>;
+  const end = () => {
+    endpoint.close();
+  };
+  return { object, end };
 }
 
 /** Symbols that mean something to Comlink. */

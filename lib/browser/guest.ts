@@ -17,6 +17,12 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
     receive(data);
   };
   messagePort.onmessageerror = unreadable;
+  // As in Node; a browser would only say so on its console.
+  addEventListener('unhandledrejection', (event) => {
+    setTimeout(() => {
+      if (!event.defaultPrevented) throw event.reason;
+    });
+  });
   return {
     postMessage: (message, transfer = []) => {
       messagePort.postMessage(message, transfer as Transferable[]);

@@ -4,6 +4,11 @@ import type { RecordableHistogram } from '../pool/durations.js';
 
 export { now } from './clock.js';
 
+/** Whether a message port tells that the thread of its other side has ended, or has closed it. */
+export function portsTell(): boolean {
+  return false;
+}
+
 /** How a worker of one's own is given: its file, or a function that makes it. */
 type WorkerSource = string | URL | (() => unknown);
 
@@ -63,7 +68,7 @@ class WebWorkerConnection implements Connection {
     worker.onerror = (event) => {
       // A web worker goes on after an uncaught error. A task that waits for what has just failed would wait for ever.
       event.preventDefault();
-      events.error(event.error ?? new Error(event.message || 'The worker could not be loaded'));
+      events.error(event.error ?? asError(event));
       this.terminate();
     };
   }
@@ -96,6 +101,16 @@ class WebWorkerConnection implements Connection {
       this.#port.close();
     }, 0);
   }
+}
+
+/** Of an uncaught error a page is told its text and its place. */
+function asError({ message, filename, lineno, colno }: ErrorEvent): Error {
+  if (!message) {
+    return new Error(
+      'The worker could not be loaded: is its file there, and do the headers of the page let it be one?',
+    );
+  }
+  return new Error(filename ? `${message} (${filename}:${String(lineno)}:${String(colno)})` : message);
 }
 
 /** Buckets a doubling of the value: an error of 2 % at most. */

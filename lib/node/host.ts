@@ -12,6 +12,11 @@ import { encodeServed } from './stream-bridge.js';
 
 export { now } from './clock.js';
 
+/** Whether a message port tells that the thread of its other side has ended, or has closed it. */
+export function portsTell(): boolean {
+  return true;
+}
+
 /** How a worker of one's own is given: its file, or a function that makes it. */
 export type WorkerSource<W> = string | URL | (() => W);
 

@@ -1,4 +1,5 @@
 import { reportCallbackError, warn } from '#diagnostics';
+import { portsTell } from '#host';
 import { wrapRemoteObject } from '../comlink.js';
 import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
 import {
@@ -414,11 +415,14 @@ export abstract class WorkerPoolExecutor extends Executor {
   /** Keeps the worker of an object until the object is let go. */
   #pin(runner: WorkerRunner, created: unknown): RemoteObject<unknown> {
     runner.pin(1);
-    return wrapRemoteObject((created as { port: unknown }).port, () => {
+    const { object, end } = wrapRemoteObject((created as { port: unknown }).port, () => {
+      runner.objects.delete(end);
       runner.pin(-1);
       if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
       this.#workforce.watchIdle();
     });
+    runner.objects.add(end);
+    return object;
   }
 
   /** Settles futures. Whoever is told of one may stop others that are on their way here: each ends once, and counts once. */
@@ -457,6 +461,7 @@ export abstract class WorkerPoolExecutor extends Executor {
   #onExit(runner: WorkerRunner, { death, expected, begun, loading, unbegun }: RunnerExit): void {
     this.#scheduler.remove(runner);
     this.#ledger.workerEnded(runner.name, expected, death);
+    if (!portsTell()) for (const end of [...runner.objects]) end();
     const lost: Task[] = [];
     const again: Task[] = [];
     const spared: Task[] = [];
@@ -594,7 +599,10 @@ function describeDeath({ exitCode, signal }: WorkerDeath): string {
 }
 
 function describeError(error: unknown): string {
-  if (error instanceof Error && error.stack !== undefined) return error.stack;
+  if (error instanceof Error && error.stack !== undefined) {
+    // That of Firefox has places only.
+    return error.stack.includes(error.message) ? error.stack : `${String(error)}\n${error.stack}`;
+  }
   try {
     return String(error);
   } catch {

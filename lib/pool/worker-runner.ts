@@ -105,6 +105,8 @@ const LOOK_AFTER_MUCH_MS = 5;
  * Without shared memory a task that was sent counts as begun, so the pool sends no more than the worker can begin.
  */
 export class WorkerRunner {
+  /** Called when the worker has ended where message ports do not tell: of each object that lives there. */
+  readonly objects = new Set<() => void>();
   readonly name: string;
   readonly capacity: number;
   state: 'starting' | 'ready' | 'ending' | 'ended' = 'starting';

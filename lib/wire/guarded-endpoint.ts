@@ -36,15 +36,20 @@ const unreadable = () => new DOMException('A value of a call cannot be read on i
 export class GuardedEndpoint implements Endpoint {
   readonly #port: PortLike;
   readonly #throwOver: (error: unknown) => object;
+  readonly #onOver: (() => void) | undefined;
   readonly #listeners = new Set<(event: never) => void>();
   readonly #pending = new Set<string>();
   #releasing = false;
   #closed = false;
 
-  /** @param throwOver - makes the message of Comlink's that rejects a call with an error */
-  constructor(port: PortLike, throwOver: (error: unknown) => object) {
+  /**
+   * @param throwOver - makes the message of Comlink's that rejects a call with an error
+   * @param over - is called once, when either side is gone
+   */
+  constructor(port: PortLike, throwOver: (error: unknown) => object, over?: () => void) {
     this.#port = port;
     this.#throwOver = throwOver;
+    this.#onOver = over;
     port.addEventListener('message', (event: { data: Partial<Message> | undefined }) => {
       const id = event.data?.id;
       if (id === UNREADABLE) this.#rejectAll(unreadable);
@@ -56,7 +61,7 @@ export class GuardedEndpoint implements Endpoint {
       this.#rejectAll(unreadable);
     });
     port.addEventListener('close', () => {
-      this.#close();
+      this.close();
     });
     port.start();
     port.unref?.();
@@ -120,12 +125,15 @@ export class GuardedEndpoint implements Endpoint {
       this.#port.postMessage({ id: 'release', type: 'RELEASE' });
     } finally {
       this.#port.close();
+      this.#onOver?.();
     }
   }
 
-  #close(): void {
+  /** The other side is gone. Where ports tell of it nobody else need. */
+  close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#onOver?.();
     this.#rejectAll(() => new WorkerDiedError('The other side of this proxy ended while a call was under way'));
   }
 

@@ -43,9 +43,14 @@ function gatherAudience(signal: AbortSignal): Audience {
 function tellWhenAborted(signal: AbortSignal, port: PortLike): void {
   const { ports, leave } = audiences.get(signal) ?? gatherAudience(signal);
   ports.add(port);
-  port.addEventListener('close', () => {
+  const forget = () => {
     if (ports.delete(port) && ports.size === 0) leave();
+  };
+  port.addEventListener('message', () => {
+    forget();
+    port.close();
   });
+  port.addEventListener('close', forget);
 }
 
 /** A live copy of the signal on the other side. Its port is closed when the task has ended. */
@@ -69,6 +74,8 @@ const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
     port.start();
     port.unref?.();
     atTaskEnd(() => {
+      // Where ports do not tell that they were closed, this does.
+      port.postMessage(undefined);
       port.close();
     });
     return controller.signal;
