@@ -5,6 +5,7 @@ import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import { inheritedFlags } from './exec-argv.js';
+import { HandleLine } from './handle-line.js';
 import { ServedSocket } from './served-socket.js';
 import {
   COMLINK,
@@ -119,11 +120,15 @@ class ProcessConnection implements Connection {
   sent = 0;
   readonly #child: ChildProcess;
   readonly #ipc: IpcMultiplexer;
+  readonly #line: HandleLine;
   /** Of sockets that were handed over and may not have arrived: Node closes them here when they have, and else nobody does. */
-  #underWay: RawHandle[] = [];
+  #underWay: { socket: Socket; handle: RawHandle }[] = [];
 
   constructor(child: ChildProcess, events: ConnectionEvents) {
     this.#child = child;
+    this.#line = new HandleLine((message, handle, done) =>
+      child.send(message as never, handle, { keepOpen: false }, done),
+    );
     this.#ipc = new IpcMultiplexer(
       {
         get connected() {
@@ -131,7 +136,7 @@ class ProcessConnection implements Connection {
         },
         send: (message, handle, done) => {
           if (handle instanceof Socket) this.#noteUnderWay(handle);
-          return child.send(message as never, handle, { keepOpen: false }, done);
+          return this.#line.send(message, handle, done);
         },
       },
       0,
@@ -160,8 +165,8 @@ class ProcessConnection implements Connection {
   #noteUnderWay(socket: Socket): void {
     const handle = rawHandle(socket);
     if (handle === null || handle === undefined) return;
-    if (this.#underWay.length >= 64) this.#underWay = this.#underWay.filter(({ fd = 0 }) => fd >= 0);
-    this.#underWay.push(handle);
+    if (this.#underWay.length >= 64) this.#underWay = this.#underWay.filter(({ handle: { fd = 0 } }) => fd >= 0);
+    this.#underWay.push({ socket, handle });
   }
 
   encode(value: unknown): HandledValue | undefined {
@@ -215,7 +220,12 @@ class ProcessConnection implements Connection {
       if (told) return;
       told = true;
       this.#ipc.close();
-      for (const handle of this.#underWay.splice(0)) handle.close();
+      this.#line.close();
+      for (const { socket, handle } of this.#underWay.splice(0)) {
+        // One that has not left is still the socket's.
+        if (rawHandle(socket) === handle) socket.destroy();
+        else handle.close();
+      }
       events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) }, read);
     };
     child.once('exit', (code, signal) => {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { expect } from 'chai';
-import { tasksFrom, ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
+import { type Future, tasksFrom, ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import {
   type PooledServer,
@@ -716,6 +716,27 @@ describe('serveSockets: where a connection goes', () => {
     process.kill(pid, 'SIGKILL');
     await Promise.all(clients.map(closed));
     await eventually(() => server.stats().failed === 3, 'the end of the tasks');
+  });
+
+  it('sockets that were given to tasks of a process that dies before it has them are closed', async () => {
+    await using pool = new ProcessPoolExecutor(1, { concurrentTasksPerWorker: 8 });
+    const pid = await settled(pool.submit(() => process.pid));
+    const listener = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+    await settled(once(listener, 'listening'));
+    // Stopped, it reads nothing of what it is sent: the first socket is on its way, the others wait here.
+    process.kill(pid, 'SIGSTOP');
+    const clients: Socket[] = [];
+    const futures: Future<unknown>[] = [];
+    for (let i = 0; i < 4; i++) {
+      const accepted = once(listener, 'connection');
+      clients.push(await dial((listener.address() as AddressInfo).port));
+      const [socket] = (await settled(accepted)) as [Socket];
+      futures.push(pool.submit((given: Socket) => given.end('apple'), socket));
+    }
+    process.kill(pid, 'SIGKILL');
+    for (const future of futures) await rejectionAs(future, WorkerDiedError);
+    await Promise.all(clients.map(closed));
+    listener.close();
   });
 
   it('a connection that has ended counts as served although its process ends in the same turn of the event loop', async () => {
