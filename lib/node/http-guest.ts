@@ -21,6 +21,8 @@ export interface Settings {
   maxHeaderSize: number;
 }
 
+/** Silent connections that are kept in mind, closed ones included. */
+const FEW_SILENT = 64;
 /** ms after which the parent is told of a change. */
 const REPORT_MS = 10;
 /** ms between two reports at least: each costs both processes as much as a request. */
@@ -93,8 +95,12 @@ class RequestGate {
   readonly #slots: Slots<Exchange>;
   readonly #drain: AbortSignal;
   readonly #report: (counts: ServerStats) => unknown;
-  /** The connections, with what is not through on each: Node 20 tells nothing to pipelined responses in line when they close. */
-  readonly #connections = new Map<Socket, Exchange[]>();
+  /** Connections on which no request has come, and some that have closed since. */
+  readonly #silent = new Set<Socket>();
+  /** How many there may be before those that have closed are dropped: to listen to each costs a part of a request. */
+  #mostSilent = FEW_SILENT;
+  /** Pipelined requests whose responses are in line, by connection: Node 20 tells those nothing when it closes. */
+  readonly #inLine = new Map<Socket, Exchange[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastReport = -Infinity;
 
@@ -121,32 +127,47 @@ class RequestGate {
 
   /** The connections on which nothing has come yet. */
   silent(): Socket[] {
-    return [...this.#connections.keys()].filter(({ bytesRead }) => bytesRead === 0);
+    return [...this.#silent].filter(({ bytesRead, destroyed }) => bytesRead === 0 && !destroyed);
   }
 
   open(socket: Socket): void {
-    const exchanges: Exchange[] = [];
-    this.#connections.set(socket, exchanges);
-    socket.on('close', () => {
-      this.#connections.delete(socket);
-      for (const exchange of exchanges.slice()) this.#over(exchange, exchanges);
-    });
+    if (this.#silent.size >= this.#mostSilent) {
+      for (const other of this.#silent) if (other.destroyed) this.#silent.delete(other);
+      this.#mostSilent = Math.max(FEW_SILENT, this.#silent.size * 2);
+    }
+    this.#silent.add(socket);
   }
 
   enter(request: IncomingMessage, response: ServerResponse): void {
+    this.#silent.delete(request.socket);
     // The client is told before this process goes that the next request needs another connection.
     if (this.#drain.aborted) response.setHeader('Connection', 'close');
     const exchange: Exchange = { request, response, begun: false, over: false };
-    const exchanges = this.#connections.get(request.socket);
-    exchanges?.push(exchange);
     response.on('close', () => {
-      this.#over(exchange, exchanges);
+      this.#over(exchange);
     });
+    if (response.socket === null) this.#watch(exchange);
     if (!this.#slots.enter(exchange)) {
       response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
       response.end('The server is busy; try again in a second.\n');
     }
     this.#reportSoon();
+  }
+
+  /** Notices the end of a connection for a response that does not have it yet. */
+  #watch(exchange: Exchange): void {
+    const { socket } = exchange.request;
+    const inLine = this.#inLine.get(socket);
+    if (inLine !== undefined) {
+      inLine.push(exchange);
+      return;
+    }
+    const exchanges = [exchange];
+    this.#inLine.set(socket, exchanges);
+    socket.on('close', () => {
+      this.#inLine.delete(socket);
+      for (const each of exchanges) this.#over(each);
+    });
   }
 
   counts(): ServerStats {
@@ -160,10 +181,11 @@ class RequestGate {
   }
 
   /** The response is through, or its connection gone. */
-  #over(exchange: Exchange, exchanges: Exchange[] | undefined): void {
+  #over(exchange: Exchange): void {
     if (exchange.over) return;
     exchange.over = true;
-    exchanges?.splice(exchanges.indexOf(exchange), 1);
+    const inLine = this.#inLine.get(exchange.request.socket);
+    if (inLine?.includes(exchange) === true) inLine.splice(inLine.indexOf(exchange), 1);
     if (exchange.begun) this.#end(exchange);
     // One that was turned away is not in line, and never had a place.
     else if (this.#slots.leave(exchange)) this.#reportSoon();
