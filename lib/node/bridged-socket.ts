@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Duplex, type DuplexOptions } from 'node:stream';
 import { show } from '../options.js';
 
@@ -12,8 +12,11 @@ export type Address = [
   localPort: number | undefined,
 ];
 
-export function addressOf(socket: Socket): Address {
-  const { remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort } = socket;
+/** @param local - the socket's own address where it is known already: the system is asked for each otherwise */
+export function addressOf(socket: Socket, local?: AddressInfo): Address {
+  const { remoteAddress, remoteFamily, remotePort } = socket;
+  if (local !== undefined) return [remoteAddress, remoteFamily, remotePort, local.address, local.family, local.port];
+  const { localAddress, localFamily, localPort } = socket;
   return [remoteAddress, remoteFamily, remotePort, localAddress, localFamily, localPort];
 }
 

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { atTaskEnd } from '../wire/scope.js';
 
@@ -13,9 +13,12 @@ export function isSocket(value: unknown): value is Socket {
 /** A socket that belongs to the task it is sent to: it is closed when the task has ended. */
 export class ServedSocket {
   readonly socket: Socket;
+  /** Its own address, where every connection of its server has the same. */
+  readonly local: AddressInfo | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, local?: AddressInfo) {
     this.socket = socket;
+    this.local = local;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, isIP, type ListenOptions, type Server, type Socket } from 'node:net';
 import { reportCallbackError } from '#diagnostics';
 import type { BoundExecutor, Executor } from '../executor.js';
 import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, show } from '../options.js';
@@ -83,6 +83,8 @@ class SocketServer implements PooledServer {
   readonly #sockets = new Set<Socket>();
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal | undefined;
+  /** The address that every connection comes to, unless the server listens on more than one. */
+  #local: AddressInfo | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(executor: Executor, handler: SocketHandler, given: SocketServerOptions) {
@@ -115,6 +117,7 @@ class SocketServer implements PooledServer {
       this.#server.once('error', reject);
       this.#server.listen(this.#listenOptions, () => {
         this.#server.off('error', reject);
+        this.#local = oneAddress(this.#server.address());
         // What fails from here on is the accepting of one connection, for want of file descriptors: others go on.
         this.#server.on('error', ignore);
         if (this.#signal?.aborted === true) void this.close({ grace: 0 });
@@ -184,7 +187,7 @@ class SocketServer implements PooledServer {
     }
     try {
       const peer = { address: remoteAddress, port: remotePort, family: remoteFamily };
-      const served = new ServedSocket(socket);
+      const served = new ServedSocket(socket, this.#local);
       const future = this.#bounded.submit(this.#handler as (...args: unknown[]) => unknown, served, peer);
       future.addDoneCallback(() => {
         const outcome = future.outcome();
@@ -239,6 +242,12 @@ export function slotsOf(executor: Executor): () => number {
     throw new TypeError(`A pooled server needs an executor: received ${show(executor)}`);
   }
   return () => Infinity;
+}
+
+/** The one address of a server; undefined when it has more, or is no server of TCP. */
+function oneAddress(address: AddressInfo | string | null): AddressInfo | undefined {
+  if (address === null || typeof address === 'string') return undefined;
+  return isIP(address.address) === 0 || /^[0:.]*$/.test(address.address) ? undefined : address;
 }
 
 function ignore(): void {

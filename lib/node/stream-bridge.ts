@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import {
   Duplex,
   type Readable,
@@ -318,7 +318,7 @@ export interface WireStream {
   shape: Shape;
 }
 
-function shapeOf(stream: Readable | Writable | Duplex): Shape {
+function shapeOf(stream: Readable | Writable | Duplex, local?: AddressInfo): Shape {
   // One of which neither half is open stays what it is: its end, or its error, is what there is to be told.
   const closed = !('read' in stream && stream.readable) && !('write' in stream && stream.writable);
   const readable = 'read' in stream && (stream.readable || closed);
@@ -332,7 +332,7 @@ function shapeOf(stream: Readable | Writable | Duplex): Shape {
     encoding: (readable ? stream.readableEncoding : undefined) ?? undefined,
     address: undefined,
   };
-  if (isSocket(stream)) shape.address = addressOf(stream);
+  if (isSocket(stream)) shape.address = addressOf(stream, local);
   return shape;
 }
 
@@ -371,8 +371,8 @@ type WireServed = [id: number, readable: boolean, writable: boolean, address: Ad
 export function encodeServed(value: unknown, ports: PortMux): HandledValue | undefined {
   if (!(value instanceof ServedSocket)) return undefined;
   const { id, port } = ports.create();
-  const { socket } = value;
-  const { readable, writable, address } = shapeOf(socket);
+  const { socket, local } = value;
+  const { readable, writable, address } = shapeOf(socket, local);
   const wire: WireServed = [id, readable, writable, address];
   serveStream(socket, port);
   // With what has been read of it by then. Beside it stands the address of the peer.

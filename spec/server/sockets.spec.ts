@@ -88,6 +88,13 @@ for (const [name, { makeExecutor, capabilities }] of [
       ]);
     });
 
+    it('the socket of a server that listens on every address knows which of them its client came to', async () => {
+      const server = await serve((socket) => socket.end(JSON.stringify(socket.address())), { host: '0.0.0.0' });
+      const { port } = server.address();
+      const address = JSON.parse(String(await readToEnd(await dial(port)))) as unknown;
+      expect(address).to.deep.equal({ address: '127.0.0.1', family: 'IPv4', port });
+    });
+
     it('the socket knows its addresses, its state and its traffic', async () => {
       const server = await serve(async (socket) => {
         const opened = [socket.readyState, socket.connecting, socket.pending, socket.timeout];
