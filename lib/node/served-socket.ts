@@ -1,9 +1,12 @@
+import type * as Net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { atTaskEnd } from '../wire/scope.js';
 
+let module: typeof Net | undefined;
+
 /** Loaded when first needed: threads start faster without it. */
-export const net = () => process.getBuiltinModule('node:net');
+export const net = () => (module ??= process.getBuiltinModule('node:net'));
 
 /** Whether a value is a socket of TCP or of a pipe, that of TLS included. */
 export function isSocket(value: unknown): value is Socket {

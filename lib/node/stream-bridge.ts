@@ -83,12 +83,13 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   let underWay = 0;
   let taken = 0;
   let over = false;
+  const own = isSocket(stream);
   const readable = 'read' in stream && stream.readable ? stream : undefined;
   const writable = 'write' in stream && stream.writable ? stream : undefined;
   readable?.on('data', (chunk: unknown) => {
     underWay += sizeOf(chunk);
     if (underWay >= WINDOW) readable.pause();
-    const refused = postChunk(port, chunk, isSocket(stream));
+    const refused = postChunk(port, chunk, own);
     if (refused !== undefined) stream.destroy(refused);
   });
   // One that was accepted with pauseOnConnect waits to be told.
