@@ -50,15 +50,7 @@ interface Listener {
 }
 
 /** What stands in a message for something that cannot be cloned. */
-type Placeholder =
-  | { 'concurrent-futures:port': number }
-  | { 'concurrent-futures:stream': StreamKind; wire: unknown }
-  | HandlePlaceholder;
-
-/** Stands for the operating-system handle that goes with the message. */
-export interface HandlePlaceholder {
-  'concurrent-futures:handle': true;
-}
+type Placeholder = { 'concurrent-futures:port': number } | { 'concurrent-futures:stream': StreamKind; wire: unknown };
 
 type StreamKind = 'readable' | 'writable' | 'transform';
 
@@ -103,12 +95,9 @@ export class IpcMultiplexer {
   post(port: number, message: unknown, transfer: readonly unknown[] = [], handle?: Handle): void {
     // The end of the other side is told by an event of its own.
     if (!this.#channel.connected) return;
-    const replacements = new Map<unknown, Placeholder>();
-    for (const moved of transfer) {
-      if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
-    }
-    const data = replacements.size > 0 ? substitute(message, (value) => replacements.get(value)) : message;
-    const frame = toFrame(port, data, replacements.size > 0 || handle !== undefined);
+    const replacements = transfer.length > 0 ? this.#replacementsOf(transfer) : undefined;
+    const data = replacements === undefined ? message : substitute(message, (value) => replacements.get(value));
+    const frame = toFrame(port, data, replacements !== undefined);
     this.#unsent++;
     if (!this.#channel.send(frame, handle, this.#noteSent) || isLarge(frame[2])) this.#congested = true;
     // Moved is moved, although a process can only be sent a copy.
@@ -148,7 +137,7 @@ export class IpcMultiplexer {
         deserializer.readHeader();
         data = deserializer.readValue();
       }
-      if (hasPlaceholders) data = reviveIn(data, (value) => this.#revive(value, handle));
+      if (hasPlaceholders) data = reviveIn(data, (value) => this.#revive(value));
     } catch (error) {
       listener.unreadable(error);
       return;
@@ -160,6 +149,15 @@ export class IpcMultiplexer {
   close(): void {
     for (const port of this.#bridged.values()) port.close();
     this.#bridged.clear();
+  }
+
+  /** What stands for each of the values that can be moved to another process; undefined when there are none. */
+  #replacementsOf(transfer: readonly unknown[]): Map<unknown, Placeholder> | undefined {
+    const replacements = new Map<unknown, Placeholder>();
+    for (const moved of transfer) {
+      if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
+    }
+    return replacements.size > 0 ? replacements : undefined;
   }
 
   #replace(moved: unknown): Placeholder {
@@ -180,19 +178,18 @@ export class IpcMultiplexer {
     return { 'concurrent-futures:stream': kind, wire: { ...wire, port } };
   }
 
-  #revive(value: object, handle: Handle | undefined): unknown {
+  #revive(value: object): unknown {
     if (Object.hasOwn(value, 'concurrent-futures:port')) {
       const { port1, port2 } = new MessageChannel();
       this.#bridge(port1, (value as { 'concurrent-futures:port': number })['concurrent-futures:port']);
       return port2;
     }
-    if (Object.hasOwn(value, 'concurrent-futures:handle')) return { handle };
     if (Object.hasOwn(value, 'concurrent-futures:stream')) {
       const { 'concurrent-futures:stream': kind, wire } = value as {
         'concurrent-futures:stream': StreamKind;
         wire: WireStream;
       };
-      const stream = streamHandler.deserialize({ ...wire, port: this.#revive(wire.port, undefined) as MessagePort });
+      const stream = streamHandler.deserialize({ ...wire, port: this.#revive(wire.port) as MessagePort });
       if (kind === 'readable') return Readable.toWeb(stream as Readable);
       if (kind === 'writable') return Writable.toWeb(stream as Writable);
       return Duplex.toWeb(stream as Duplex);

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
-import { ENDED } from '../wire/protocol.js';
+import { ENDED, type RichDetails } from '../wire/protocol.js';
 import { NothingToDo } from '../wire/scope.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
@@ -89,7 +89,7 @@ export class ParentChannel {
         throw new Error('Handles are sent by the host');
       },
       deserialize: openHandle,
-      discard: ({ placeholder: { handle } }) => {
+      discard: ({ handle }) => {
         if (isSocket(handle)) handle.destroy();
       },
     };
@@ -100,8 +100,9 @@ export class ParentChannel {
   connect(receive: (message: unknown) => void, unreadable: () => void): GuestPort {
     this.#ipc.listen(
       TASK_PORT,
-      (message) => {
+      (message, handle) => {
         read++;
+        if (handle !== undefined) attach(handle, message as unknown[]);
         receive(message);
       },
       () => {
@@ -130,16 +131,24 @@ export class ParentChannel {
   }
 }
 
-/** What the host says of a handle, and the handle, which the multiplexer has put there. */
+/** Puts the handle that came with a task into the argument that stands for it. */
+function attach(handle: Handle, message: unknown[]): void {
+  const args = message[5] as WireHandle[];
+  for (const [position, name] of (message[4] as RichDetails).handled) {
+    if (name === 'handle') (args[position] as WireHandle).handle = handle;
+  }
+}
+
+/** What the host says of a handle, and the handle once it is here. */
 interface WireHandle {
-  placeholder: { handle: Handle | undefined };
+  handle: Handle | undefined;
   head?: Uint8Array | null;
   allowHalfOpen?: boolean;
   served?: boolean;
 }
 
 /** The socket or server that came with a task. */
-function openHandle({ placeholder: { handle }, head, allowHalfOpen, served }: WireHandle): unknown {
+function openHandle({ handle, head, allowHalfOpen, served }: WireHandle): unknown {
   if (handle === undefined) throw new Error('The socket was closed before it reached the process');
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;

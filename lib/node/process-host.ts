@@ -7,16 +7,7 @@ import { decodeError, type WireError } from '../wire/errors.js';
 import { inheritedFlags } from './exec-argv.js';
 import { HandleLine } from './handle-line.js';
 import { ServedSocket } from './served-socket.js';
-import {
-  COMLINK,
-  type Handle,
-  type HandlePlaceholder,
-  IpcMultiplexer,
-  READ_COUNT,
-  STRAY_ERROR,
-  TASK_PORT,
-  tryToFrame,
-} from './ipc.js';
+import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT, tryToFrame } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
 const MAIN = fileURLToPath(new URL('../bundle/process-main.js', import.meta.url));
@@ -59,9 +50,8 @@ export function processBackend(source: string | URL | undefined, options: Proces
 
 /** A socket or a server goes to a process as the operating system's handle of it. */
 function encodeHandle(value: unknown): HandledValue | undefined {
-  const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
-  if (value instanceof Server) return { value: { placeholder }, handler: 'handle', handle: value };
-  if (value instanceof ListenHandle) return { value: { placeholder }, handler: 'handle', handle: value.handle };
+  if (value instanceof Server) return { value: { handle: undefined }, handler: 'handle', handle: value };
+  if (value instanceof ListenHandle) return { value: { handle: undefined }, handler: 'handle', handle: value.handle };
   if (value instanceof ServedSocket) return encodeSocket(value.socket, true);
   return value instanceof Socket ? encodeSocket(value, false) : undefined;
 }
@@ -86,12 +76,11 @@ function isHandedOver(socket: Socket): boolean {
 
 function encodeSocket(value: Socket, served: boolean): HandledValue | undefined {
   if (!isHandedOver(value)) return undefined;
-  const placeholder: HandlePlaceholder = { 'concurrent-futures:handle': true };
   // What this side reads from here on would be lost, and there is no public way to stop it reading.
   rawHandle(value)?.readStop?.();
   // So would be what it has read already: that goes along.
   const head: unknown = value.readableLength > 0 ? value.read() : null;
-  const wire = { placeholder, head, allowHalfOpen: value.allowHalfOpen, served };
+  const wire = { handle: undefined, head, allowHalfOpen: value.allowHalfOpen, served };
   return { value: wire, handler: 'handle', handle: value, endsQuietly: served };
 }
 
