@@ -98,6 +98,11 @@ export function closeSoftly(socket: Socket): void {
 /** Ends the socket of a task that has ended when its peer takes nothing of what was written any more. */
 export function endServed(socket: Socket): void {
   if (socket.destroyed) return;
+  // It was handed to another process: what is left here is a shell, and a timer would keep it.
+  if (socket.pending) {
+    socket.destroy();
+    return;
+  }
   socket.setTimeout(LINGER_MS, () => {
     socket.destroy();
   });

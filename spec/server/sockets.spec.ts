@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
@@ -744,6 +745,23 @@ describe('serveSockets: where a connection goes', () => {
     for (const future of futures) await rejectionAs(future, WorkerDiedError);
     await Promise.all(clients.map(closed));
     listener.close();
+  });
+
+  it('of a connection that was handed to a process nothing stays here when its task has ended', async () => {
+    const accepted: Socket[] = [];
+    const note = (message: unknown) => {
+      accepted.push((message as { socket: Socket }).socket);
+    };
+    subscribe('net.server.socket', note);
+    try {
+      await using pool = new ProcessPoolExecutor(1);
+      await using server = await serveSockets(pool, (socket: Socket) => socket.end('apple'), LOCAL);
+      expect(String(await readToEnd(await dial(server.address().port)))).to.equal('apple');
+      await eventually(() => server.stats().completed === 1, 'the end of the task');
+      expect(accepted.map(({ destroyed }) => destroyed)).to.deep.equal([true]);
+    } finally {
+      unsubscribe('net.server.socket', note);
+    }
   });
 
   it('a connection that has ended counts as served although its process ends in the same turn of the event loop', async () => {
