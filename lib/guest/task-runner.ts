@@ -98,7 +98,7 @@ export class TaskRunner {
   /** Streams that nobody reads any more, and that are not there yet. */
   readonly #endedEarly = new Set<number>();
   readonly #disposers = new Map<number, Disposer[]>();
-  /** Tasks whose end may be told late. */
+  /** Tasks of which nobody wants what they give, and whose end may be told late. */
   readonly #quiet = new Set<number>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
   /** Messages of the host so far. */
@@ -538,14 +538,15 @@ export class TaskRunner {
     );
   }
 
-  #succeed(slot: number, number: number, began: number, value: unknown, callable: GuestCallable): void {
+  #succeed(slot: number, number: number, began: number, result: unknown, callable: GuestCallable): void {
     const ended = (this.#clock = now());
     // The end of a stream must not overtake its last items, which go by message.
     const inOrder = this.#streams.size > 0 && this.#streams.has(number);
     const isQuiet = this.#quiet.size > 0 && this.#quiet.has(number);
     this.#forget(number);
     const table = this.#table;
-    if (table === undefined && isQuiet && value === undefined && this.#port.postEnd !== undefined) {
+    const value = isQuiet ? undefined : result;
+    if (table === undefined && isQuiet && this.#port.postEnd !== undefined) {
       this.#port.postEnd(slot, number, began, ended);
       return;
     }

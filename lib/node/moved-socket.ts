@@ -18,7 +18,7 @@ export function encodeMoved(value: unknown): HandledValue | undefined {
   const socket = served ? value.socket : value;
   if (!isSocket(socket) || !canMove() || !isFresh(socket)) return undefined;
   const wire: WireSocket = { socket, served };
-  return { value: wire, handler: 'moved-socket', transfer: [socket] };
+  return { value: wire, handler: 'moved-socket', transfer: [socket], endsQuietly: served };
 }
 
 /** Whether nothing of the connection is on this side yet: a plain TCP socket, not one of TLS or of a pipe. */

@@ -170,6 +170,9 @@ interface Shape {
   address: Address | undefined;
 }
 
+/** Events that those who use a stream listen to. */
+const USES = ['data', 'readable', 'end', 'finish', 'close', 'drain', 'error'];
+
 /** The side that works with the stream. */
 class Bridge implements Line {
   bytesSent = 0;
@@ -220,8 +223,13 @@ class Bridge implements Line {
     this.#port.on('close', () => {
       if (this.#over) return;
       this.#over = true;
-      stream.destroy(new Error('The thread that this stream belongs to has ended'));
+      // Of one that nobody has looked at yet, it would be an error that nobody can catch.
+      stream.destroy(this.#isUsed(stream) ? new Error('The thread that this stream belongs to has ended') : undefined);
     });
+  }
+
+  #isUsed(stream: Readable | Writable | Duplex): boolean {
+    return this.bytesSent > 0 || USES.some((event) => stream.listenerCount(event) > 0);
   }
 
   #pushed = 0;
@@ -377,7 +385,7 @@ export function encodeServed(value: unknown, ports: PortMux): HandledValue | und
   const wire: WireServed = [id, readable, writable, address];
   serveStream(socket, port);
   // With what has been read of it by then. Beside it stands the address of the peer.
-  return { value: wire, handler: 'served-socket', soon: true };
+  return { value: wire, handler: 'served-socket', soon: true, endsQuietly: true };
 }
 
 const SERVED_SHAPE = {

@@ -60,7 +60,7 @@ export interface HandledValue {
   transfer?: readonly unknown[];
   /** The task need not go before the end of this turn, and what goes beside this value can surely be cloned. */
   soon?: boolean;
-  /** Nobody waits for the task's end but for its slot: where that takes a message, several may share one. */
+  /** Nobody wants what the task gives, nor its end but for its slot: where that takes a message, several may share one. */
   endsQuietly?: boolean;
 }
 

@@ -83,7 +83,7 @@ export interface RichDetails {
   tellBegin: boolean;
   /** Arguments that a transfer handler encoded: position and name of the handler. */
   handled: [position: number, handler: string][];
-  /** Its end may be told together with others, at the end of the turn of the event loop. */
+  /** What it gives is not told, and its end may be together with others, at the end of the turn of the event loop. */
   endsQuietly: boolean;
   /** For streams: whether the reader's credit follows the speed of the items, so that it may be given back. */
   adapts: boolean;

@@ -1290,6 +1290,21 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         await settled(widowedClosed);
       });
 
+      it('a stream that nobody has looked at is no error here when its worker ends, and one that is read is', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const make = async () => new (await import('node:stream')).Readable({ read: () => undefined });
+        const ignored = await settled(pool.submit(make));
+        const read = await settled(pool.submit(make));
+        const reading = rejectionAs(read.toArray(), Error);
+        await rejectionAs(
+          pool.submit(() => process.exit(3)),
+          WorkerDiedError,
+        );
+        expect((await reading).message).to.contain('has ended');
+        await eventually(() => ignored.destroyed, 'the end of the other');
+        expect(ignored.errored).to.equal(null);
+      });
+
       it('a Duplex made in a worker works here, its halves end one by one', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const duplex = await settled(pool.submit(echoDuplex));

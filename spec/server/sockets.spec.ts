@@ -89,6 +89,22 @@ for (const [name, { makeExecutor, capabilities }] of [
       ]);
     });
 
+    it('what a handler returns is wanted by nobody: it may be the socket, or what cannot be cloned', async () => {
+      const handlers = [
+        (socket: Socket) => socket.end('apple'),
+        (socket: Socket) => {
+          socket.end('apple');
+          return () => socket;
+        },
+      ];
+      for (const handler of handlers) {
+        const server = await serve(handler);
+        expect(String(await readToEnd(await dial(server.address().port)))).to.equal('apple');
+        await eventually(() => server.stats().active === 0, 'the end of the task');
+        expect(server.stats()).to.include({ completed: 1, failed: 0 });
+      }
+    });
+
     it('the socket of a server that listens on every address knows which of them its client came to', async () => {
       const server = await serve((socket) => socket.end(JSON.stringify(socket.address())), { host: '0.0.0.0' });
       const { port } = server.address();
