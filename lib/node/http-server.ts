@@ -59,13 +59,16 @@ export interface PooledHttpServer extends PooledServer {
   reload(): Promise<void>;
 }
 
-/** ms between two starts of a process that dies before it listens; doubled each time. */
+/** ms before a process is replaced that died early, but for the first in a row; doubled each time. */
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5000;
+/** ms that a process has to serve: what dies sooner has died early. */
+const STEADY_MS = 1000;
 
 /**
  * Serves HTTP from processes forked beforehand, each of which accepts connections by itself: nothing passes through this
- * process. A process that dies is replaced.
+ * process. A process that dies is replaced, at once; when it has served for less than a second, the next such ones after
+ * 100 ms, and twice as long each time, up to 5 s.
  *
  * @param app - the module of the application; its default export is what Node users have: a request listener, an Express,
  * Koa, Fastify or Hono application, or a fetch handler `(request: Request) => Response`
@@ -104,7 +107,8 @@ interface Member {
   drain: AbortController;
   counts: ServerStats;
   listening: Promise<void>;
-  listens: boolean;
+  /** Since when it listens, on the clock of `performance`. */
+  listensSince: number | undefined;
   /** Another one starts in its place already. */
   hasHeir: boolean;
   /** It was told to end. */
@@ -127,7 +131,8 @@ class HttpServer implements PooledHttpServer {
   #bound: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
   #reloading: Promise<void> = Promise.resolve();
-  #backoff = FIRST_BACKOFF_MS;
+  /** ms before the next process is replaced that dies early. */
+  #backoff = 0;
   #started = 0;
 
   constructor(app: URL | string, given: HttpServerOptions) {
@@ -268,14 +273,13 @@ class HttpServer implements PooledHttpServer {
       listening: new Promise((resolve) => {
         listening = resolve;
       }),
-      listens: false,
+      listensSince: undefined,
       hasHeir: false,
       leaving: false,
     };
     const report = (counts: ServerStats, address: AddressInfo) => {
-      member.listens = true;
+      member.listensSince ??= performance.now();
       this.#bound ??= address;
-      this.#backoff = FIRST_BACKOFF_MS;
       listening();
       if (this.#members.has(member)) member.counts = counts;
     };
@@ -297,12 +301,12 @@ class HttpServer implements PooledHttpServer {
         if (outcome?.status === 'fulfilled') member.counts = outcome.value;
         this.#remove(member);
         void executor.shutdown();
-        if (!member.listens) {
+        if (member.listensSince === undefined) {
           const closed = new Error('The server was closed before its process had loaded the application');
           reject(outcome?.status === 'rejected' && this.#closing === undefined ? outcome.reason : closed);
         } else if (outcome?.status === 'rejected' && !member.leaving) {
           if (member.hasHeir) this.#report(outcome.reason);
-          else this.#replaceDead(outcome.reason, 0);
+          else this.#replaceDead(outcome.reason, member.listensSince);
         }
       });
     });
@@ -321,14 +325,17 @@ class HttpServer implements PooledHttpServer {
     this.#past.failed += failed + active + waiting;
   }
 
-  #replaceDead(reason: unknown, delay: number): void {
+  /** @param listensSince - undefined when it died before it listened */
+  #replaceDead(reason: unknown, listensSince: number | undefined): void {
     if (this.#closing !== undefined) return;
     this.#report(reason);
+    if (listensSince !== undefined && performance.now() - listensSince >= STEADY_MS) this.#backoff = 0;
+    const delay = this.#backoff;
+    this.#backoff = Math.min(LONGEST_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, 2 * delay));
     setTimeout(() => {
       if (this.#closing !== undefined) return;
       this.#add().listening.catch((error: unknown) => {
-        this.#backoff = Math.min(LONGEST_BACKOFF_MS, this.#backoff * 2);
-        this.#replaceDead(error, this.#backoff);
+        this.#replaceDead(error, undefined);
       });
     }, delay);
   }
@@ -343,7 +350,7 @@ class HttpServer implements PooledHttpServer {
         await this.#add().listening;
       } catch (error) {
         old.hasHeir = false;
-        if (!this.#members.has(old)) this.#replaceDead(error, this.#backoff);
+        if (!this.#members.has(old)) this.#replaceDead(error, undefined);
         throw error;
       }
       old.leaving = true;
@@ -357,8 +364,8 @@ class HttpServer implements PooledHttpServer {
   async #close(): Promise<void> {
     process.off('SIGTERM', this.#onTerm);
     process.off('SIGHUP', this.#onHup);
-    for (const { listens, drain, executor } of this.#members) {
-      if (listens) drain.abort();
+    for (const { listensSince, drain, executor } of this.#members) {
+      if (listensSince !== undefined) drain.abort();
       // It serves nobody, and may not have been sent the address that is let go now.
       else void executor.killWorkers();
     }

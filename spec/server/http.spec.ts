@@ -284,6 +284,26 @@ describe('serveHttp', () => {
     }
   });
 
+  it('a process that dies soon after it listens is replaced at once, and the next such ones after longer and longer waits', async () => {
+    const starts: number[] = [];
+    const deaths: number[] = [];
+    const server = await serve('listener', { onWorkerError: () => deaths.push(performance.now()) });
+    const { port } = server.address();
+    const note = () => starts.push(performance.now());
+    subscribe('child_process', note);
+    try {
+      for (let i = 0; i < 4; i++) await rejectionOf(fetchFrom(port, '/die'));
+      // The connection waits for a process.
+      expect(await fetchFrom(port, '/pid')).to.include({ status: 200 });
+    } finally {
+      unsubscribe('child_process', note);
+    }
+    const waits = starts.map((start, i) => start - (deaths[i] as number));
+    expect(waits).to.have.length(4);
+    // Timers may come a little too soon.
+    for (const [i, least] of [0, 100, 200, 400].entries()) expect(waits[i]).to.be.at.least(least - 2);
+  });
+
   it('a process that dies while it drains is not replaced once more', async () => {
     const server = await serve();
     const { port } = server.address();
