@@ -15,6 +15,15 @@ export function checkTimeout(timeout: unknown, name = 'timeout'): number | undef
   return timeout > LONGEST_TIMER ? undefined : Math.max(0, timeout);
 }
 
+/**
+ * The timers as they were when the library was loaded, for what is not time to its users: turns of the event loop, and
+ * looking after workers. It goes on in a test that fakes the clock.
+ */
+export const setOwnTimeout = setTimeout;
+export const clearOwnTimeout = clearTimeout;
+export const setOwnInterval = setInterval;
+export const clearOwnInterval = clearInterval;
+
 /** Ends a wait in three ways, and leaves neither a timer nor a listener behind, whichever comes first. */
 export class Deadline {
   #timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
+import { setOwnTimeout } from '../timeouts.js';
 
 export { now } from './clock.js';
 
@@ -96,7 +97,7 @@ class WebWorkerConnection implements Connection {
   terminate(): void {
     this.#worker.terminate();
     // Web workers tell nobody that they have ended.
-    setTimeout(() => {
+    setOwnTimeout(() => {
       this.#events.exit({});
       this.#port.close();
     }, 0);

@@ -5,6 +5,7 @@ import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
 import { OWN_FOLDER } from '../site.js';
+import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { END, PORTS } from '../wire/protocol.js';
 import { encodeMoved } from './moved-socket.js';
 import { PortMux } from './port-mux.js';
@@ -165,11 +166,11 @@ class ThreadConnection implements Connection {
   end(): void {
     this.#port.postMessage([END]);
     // One that cannot, because its thread is blocked, is ended.
-    const timer = setTimeout(() => {
+    const timer = setOwnTimeout(() => {
       this.terminate();
     }, GRACE_MS);
     this.#worker.once('exit', () => {
-      clearTimeout(timer);
+      clearOwnTimeout(timer);
     });
   }
 

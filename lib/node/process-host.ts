@@ -3,6 +3,7 @@ import { Server, Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
+import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import { inheritedFlags } from './exec-argv.js';
 import { HandleLine } from './handle-line.js';
@@ -184,11 +185,11 @@ class ProcessConnection implements Connection {
   end(): void {
     // The child ends when its channel does. One that does not, because its thread is blocked, is ended.
     if (this.#child.connected) this.#child.disconnect();
-    const timer = setTimeout(() => {
+    const timer = setOwnTimeout(() => {
       this.terminate();
     }, GRACE_MS);
     this.#child.once('exit', () => {
-      clearTimeout(timer);
+      clearOwnTimeout(timer);
     });
   }
 

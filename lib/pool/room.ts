@@ -1,3 +1,5 @@
+import { setOwnTimeout } from '../timeouts.js';
+
 /**
  * Those who wait for room in a full queue, served in the order of their calls.
  *
@@ -7,13 +9,18 @@
 export class RoomWaiters {
   readonly #waiters: (() => void)[] = [];
   readonly #room: () => number;
-  #expiry: ReturnType<typeof setTimeout> | undefined;
+  readonly #nextTurn: (callback: () => void) => void;
+  #expires = false;
   /** Places granted that nobody has used yet. */
   #granted = 0;
 
-  /** @param room - tells how many tasks the queue would take now */
-  constructor(room: () => number) {
+  /**
+   * @param room - tells how many tasks the queue would take now
+   * @param nextTurn - calls back in a macrotask of its own
+   */
+  constructor(room: () => number, nextTurn: (callback: () => void) => void = inOwnTurn) {
     this.#room = room;
+    this.#nextTurn = nextTurn;
   }
 
   get empty(): boolean {
@@ -46,16 +53,21 @@ export class RoomWaiters {
   #grant(): void {
     this.#granted++;
     // One timer for all grants of a turn; those of later turns are let go a little early, which costs fairness only.
-    if (this.#expiry !== undefined) return;
-    this.#expiry = setTimeout(() => {
-      this.#expiry = undefined;
+    if (this.#expires) return;
+    this.#expires = true;
+    this.#nextTurn(() => {
+      this.#expires = false;
       this.#granted = 0;
       this.admit();
-    }, 0);
+    });
   }
 
   /** Lets everybody go: there will be no queue to wait for. */
   release(): void {
     for (const resolve of this.#waiters.splice(0)) resolve();
   }
+}
+
+function inOwnTurn(callback: () => void): void {
+  setOwnTimeout(callback, 0);
 }

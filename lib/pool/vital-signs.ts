@@ -1,4 +1,4 @@
-import { unref } from '../timeouts.js';
+import { clearOwnInterval, setOwnInterval, setOwnTimeout, unref } from '../timeouts.js';
 import type { WorkerRunner } from './worker-runner.js';
 
 /** ms that a worker has to give a sign of life before it counts as blocked; a busy machine alone must not look like that. */
@@ -26,15 +26,15 @@ export class VitalSigns {
       return;
     }
     let turns = 0;
-    const silence = setInterval(() => {
+    const silence = setOwnInterval(() => {
       if (++turns < BLOCKED_TURNS) return;
-      clearInterval(silence);
+      clearOwnInterval(silence);
       runner.terminate();
     }, BLOCKED_AFTER_MS / BLOCKED_TURNS);
     runner.ping(() => {
-      clearInterval(silence);
+      clearOwnInterval(silence);
       unref(
-        setTimeout(() => {
+        setOwnTimeout(() => {
           this.#look(runner);
         }, BLOCKED_AFTER_MS),
       );

@@ -3,7 +3,7 @@ import { sharedStore, unpack } from '#handlers';
 import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { keepExamples } from '../future.js';
-import { unref } from '../timeouts.js';
+import { setOwnTimeout, unref } from '../timeouts.js';
 import { HostTable, SLOTS } from '../wire/claim-table.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import {
@@ -667,7 +667,7 @@ export class WorkerRunner {
     this.#looking = true;
     const msAhead = this.unbegun * (this.oldest?.callable.estimate ?? 0);
     unref(
-      setTimeout(
+      setOwnTimeout(
         () => {
           this.#looking = false;
           const isHeld = this.#table?.lowerBell() === true;

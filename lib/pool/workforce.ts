@@ -1,5 +1,5 @@
 import { now } from '#host';
-import { unref } from '../timeouts.js';
+import { setOwnTimeout, unref } from '../timeouts.js';
 import type { Scheduler } from './scheduler.js';
 import type { Task } from './task.js';
 import { type RunnerConfig, type RunnerEvents, WorkerRunner } from './worker-runner.js';
@@ -97,7 +97,7 @@ export class Workforce {
   /** Sees to it that a further worker starts when those there are get on with nothing. */
   watchProgress(): void {
     if (this.#progressTimer !== undefined || !this.#scheduler.wantsCheck) return;
-    this.#progressTimer = setTimeout(() => {
+    this.#progressTimer = setOwnTimeout(() => {
       this.#progressTimer = undefined;
       this.#scheduler.checkProgress();
       this.watchProgress();

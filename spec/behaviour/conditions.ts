@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events';
+import FakeTimers from '@sinonjs/fake-timers';
 import { expect } from 'chai';
 import { CancelledError, QueueFullError, TimeoutError, WorkerDiedError } from 'concurrent-futures';
 import { add, dieThenWait, survive, untilAborted, whoAmI } from '../fixtures/tasks.js';
@@ -132,6 +133,17 @@ export function describeConditions(name: string, makeExecutor: MakeExecutor, cap
           futures.push(pool.submit(add, i, 0));
         }
         expect(await settled(Promise.all(futures))).to.deep.equal(range(100));
+      });
+
+      it('ready() does not wait for a clock that fakes timers', async () => {
+        const pool = bench.pool({ maxQueueSize: 1 });
+        const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] });
+        try {
+          // Each place granted is kept for a turn.
+          for (let i = 0; i < 5; i++) await settled(pool.ready());
+        } finally {
+          clock.uninstall();
+        }
       });
 
       it('ready() serves those who wait in the order of their calls', async () => {

@@ -1,3 +1,4 @@
+import FakeTimers from '@sinonjs/fake-timers';
 import { expect } from 'chai';
 import { CancelledError, type Future, tasksFrom, TimeoutError, WorkerDiedError } from 'concurrent-futures';
 import { add, untilAborted } from '../fixtures/tasks.js';
@@ -57,6 +58,25 @@ export function describeStopping(name: string, makeExecutor: MakeExecutor, capab
         expect(pool.stats()).to.include({ workers: 1, submitted: 3, completed: 2, failed: 1 });
       });
     }
+
+    it('a worker that a stopped task blocks is ended although a clock fakes timers', async () => {
+      const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+      const gate = bench.gate();
+      const controller = new AbortController();
+      const beside = pool.submit(passGateAsync, gate.token);
+      await gate.arrived();
+      const rejection = rejectionOf(pool.with({ signal: controller.signal }).submit(loopForEver));
+      await turns(10);
+      const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+      try {
+        controller.abort('stopped');
+        expect(await rejection).to.equal('stopped');
+        expect(await rejectionOf(beside)).to.be.instanceOf(WorkerDiedError);
+        await settled(pool.shutdown(), 'shutdown()');
+      } finally {
+        clock.uninstall();
+      }
+    });
 
     describe('a task that ends while another one is being stopped', () => {
       it('counts once when its worker could not be sent it', async () => {

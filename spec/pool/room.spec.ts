@@ -10,7 +10,10 @@ describe('RoomWaiters', () => {
   /** A queue of so many places, and those who waited for one, in the order of their turns. */
   function queueOf(places: number) {
     const queue = { places, taken: 0, most: 0, turns: [] as number[] };
-    const room = new RoomWaiters(() => queue.places - queue.taken);
+    const room = new RoomWaiters(
+      () => queue.places - queue.taken,
+      (turn) => setTimeout(turn, 0),
+    );
     return {
       queue,
       room,

@@ -4,6 +4,9 @@ import { AssertionError } from 'chai';
 /** ms after which a wait counts as a deadlock: far above what a loaded machine needs, below mocha's own limit. */
 export const PATIENCE = 12_000;
 
+/** As they were when this was loaded: a test may fake them. */
+const { setTimeout, clearTimeout } = globalThis;
+
 /** What a watchdog throws: no error that a task could have ended with. */
 export class DeadlockError extends Error {
   override readonly name = 'DeadlockError';
