@@ -90,6 +90,12 @@ export type ItemsOf<I extends readonly Input[]> = { [K in keyof I]: I[K] extends
 /** The arguments of a callable, each from an iterable of its own; what `map` takes. */
 export type IterablesOf<A extends readonly unknown[]> = { [K in keyof A]: Input<A[K]> };
 
+/** What a generator gives when it is called, or a function that gets one first. */
+export type AnyGenerator =
+  | Generator<unknown, unknown, never>
+  | AsyncGenerator<unknown, unknown, never>
+  | PromiseLike<Generator<unknown, unknown, never> | AsyncGenerator<unknown, unknown, never>>;
+
 /** What a callable that is a generator yields. */
 export type YieldOf<R> =
   Awaited<R> extends Generator<infer Y, unknown, never> | AsyncGenerator<infer Y, unknown, never> ? Awaited<Y> : never;
@@ -126,7 +132,10 @@ export interface BoundExecutor {
     ...iterables: [...I, MapOptions]
   ): MapResult<Awaited<R>>;
   /** As {@link Executor.stream}, under the options. */
-  stream<A extends any[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>>;
+  stream<A extends any[], R extends AnyGenerator>(
+    callable: (...args: A) => R,
+    ...args: A
+  ): AsyncIterableIterator<YieldOf<R>>;
 }
 
 /**
@@ -227,7 +236,10 @@ export abstract class Executor implements AsyncDisposable {
    * for await (const i of executor.stream(count, 3)) console.log(i); // 0 1 2
    * ```
    */
-  stream<A extends any[], R>(callable: (...args: A) => R, ...args: A): AsyncIterableIterator<YieldOf<R>> {
+  stream<A extends any[], R extends AnyGenerator>(
+    callable: (...args: A) => R,
+    ...args: A
+  ): AsyncIterableIterator<YieldOf<R>> {
     return this.streamTask(callable, args, undefined) as AsyncIterableIterator<YieldOf<R>>;
   }
 

@@ -1,6 +1,7 @@
 export { asCompleted, type AsCompletedOptions, type CompletedFutures } from './as-completed.js';
 export * from './errors.js';
 export {
+  type AnyGenerator,
   type BoundExecutor,
   type Constructor,
   Executor,

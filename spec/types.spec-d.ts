@@ -130,3 +130,16 @@ export async function futuresAreTyped(future: Future<number>): Promise<void> {
 export function everyPoolIsAnExecutor(): Executor {
   return executor;
 }
+
+export function streamsAreOfGenerators(): void {
+  typed(executor.stream(function* (n: number) { yield n; }, 3)).toBe<AsyncIterableIterator<number>>(); // prettier-ignore
+  typed(executor.stream(async function* () { yield Promise.resolve('x'); })).toBe<AsyncIterableIterator<string>>(); // prettier-ignore
+  const late = (): Promise<Generator<number, void, void>> => import('./fixtures/tasks.js').then(() => (function* () { yield 1; })()); // prettier-ignore
+  typed(executor.stream(late)).toBe<AsyncIterableIterator<number>>();
+  // @ts-expect-error it is no generator
+  executor.stream(() => 1);
+  // @ts-expect-error a list is no generator
+  executor.stream(() => [1, 2]);
+  // @ts-expect-error the argument has another type
+  executor.stream(function* (n: number) { yield n; }, 'x'); // prettier-ignore
+}

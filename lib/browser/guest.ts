@@ -1,6 +1,7 @@
 import type { Endpoint } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { wrapSource } from '../guest/source.js';
+import { CLOSED, CONNECTED } from './life-signs.js';
 
 export { now } from './clock.js';
 
@@ -17,6 +18,11 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
     receive(data);
   };
   messagePort.onmessageerror = unreadable;
+  messagePort.postMessage(CONNECTED);
+  globalThis.close = () => {
+    messagePort.postMessage(CLOSED);
+    endGuest();
+  };
   // As in Node; a browser would only say so on its console.
   addEventListener('unhandledrejection', (event) => {
     setTimeout(() => {
@@ -30,9 +36,11 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
   };
 }
 
+const close = globalThis.close.bind(globalThis);
+
 /** Ends this worker. */
 export function endGuest(): void {
-  globalThis.close();
+  close();
 }
 
 /** Imports a module by its absolute URL. */

@@ -1,7 +1,10 @@
 import type { Endpoint } from '../comlink.js';
+import type { WorkerDeath } from '../errors.js';
 import type { Backend, Connection, ConnectionEvents } from '../pool/backend.js';
 import type { RecordableHistogram } from '../pool/durations.js';
-import { setOwnTimeout } from '../timeouts.js';
+import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
+import { warn } from './diagnostics.js';
+import { CLOSED, CONNECTED } from './life-signs.js';
 
 export { now } from './clock.js';
 
@@ -27,7 +30,7 @@ export function callerFile(): string | undefined {
 export function threadBackend(source: WorkerSource | undefined, options: object | undefined): Backend {
   return {
     sharedMemory: globalThis.crossOriginIsolated,
-    start: (name, events) => new WebWorkerConnection(makeWorker(source, name, options), events),
+    start: (name, events) => new WebWorkerConnection(makeWorker(source, name, options), name, fileOf(source), events),
   };
 }
 
@@ -45,23 +48,38 @@ function makeWorker(source: WorkerSource | undefined, name: string, options: obj
   return new Worker(source, { type: 'module', name, ...options });
 }
 
+/** How a worker's file is called in messages; undefined for the executor's own. */
+function fileOf(source: WorkerSource | undefined): string | undefined {
+  return typeof source === 'function' ? "'worker'" : source && String(source);
+}
+
+/** ms that a worker may take to answer before somebody is told. */
+const SILENT_FOR_MS = 10_000;
+
 class WebWorkerConnection implements Connection {
   readonly endpoint: Endpoint;
   readonly guestPort: unknown;
   readonly sent = undefined;
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #silence: ReturnType<typeof setTimeout>;
   readonly #events: ConnectionEvents;
 
-  constructor(worker: Worker, events: ConnectionEvents) {
+  constructor(worker: Worker, name: string, file: string | undefined, events: ConnectionEvents) {
     const { port1, port2 } = new MessageChannel();
     this.#worker = worker;
     this.#port = port1;
     this.#events = events;
     this.guestPort = port2;
     this.endpoint = worker as unknown as Endpoint;
+    this.#silence = setOwnTimeout(() => {
+      const what = `The worker ${name} of ${file ?? 'the executor'} has not answered for ${String(SILENT_FOR_MS / 1000)} s`;
+      warn('WorkerWarning', `${what}: does its file call expose() at once, before it awaits anything?`);
+    }, SILENT_FOR_MS);
     port1.onmessage = ({ data }: MessageEvent) => {
-      events.message(data);
+      if (data === CONNECTED) clearOwnTimeout(this.#silence);
+      else if (data === CLOSED) this.#exit({ cause: new Error('close() was called in the worker') });
+      else events.message(data);
     };
     port1.onmessageerror = () => {
       events.unreadable();
@@ -69,7 +87,7 @@ class WebWorkerConnection implements Connection {
     worker.onerror = (event) => {
       // A web worker goes on after an uncaught error. A task that waits for what has just failed would wait for ever.
       event.preventDefault();
-      events.error(event.error ?? asError(event));
+      events.error(event.error ?? asError(event, file));
       this.terminate();
     };
   }
@@ -98,17 +116,25 @@ class WebWorkerConnection implements Connection {
     this.#worker.terminate();
     // Web workers tell nobody that they have ended.
     setOwnTimeout(() => {
-      this.#events.exit({});
-      this.#port.close();
+      this.#exit({});
     }, 0);
+  }
+
+  #exit(death: WorkerDeath): void {
+    clearOwnTimeout(this.#silence);
+    this.#events.exit(death);
+    this.#port.close();
   }
 }
 
-/** Of an uncaught error a page is told its text and its place. */
-function asError({ message, filename, lineno, colno }: ErrorEvent): Error {
+/** Of an uncaught error a page is told its text and its place; of a file that cannot be loaded, nothing. */
+function asError({ message, filename, lineno, colno }: ErrorEvent, file: string | undefined): Error {
   if (!message) {
     return new Error(
-      'The worker could not be loaded: is its file there, and do the headers of the page let it be one?',
+      file === undefined
+        ? "The executor's own worker could not be loaded: did the bundler emit its file, worker-main.js? If it cannot, give " +
+            "the executor a 'worker' of your own"
+        : `The worker of ${file} could not be loaded: is its file there, and do the headers of the page let it be one?`,
     );
   }
   return new Error(filename ? `${message} (${filename}:${String(lineno)}:${String(colno)})` : message);

@@ -203,7 +203,9 @@ export class Outbox {
   ): void {
     const { args, callable } = task;
     let error: unknown;
-    for (let i = 0; i < args.length && error === undefined; i++) {
+    // A handler that refuses an argument says best why.
+    const isTold = at !== undefined && cause instanceof DOMException && cause.name === 'DataCloneError';
+    for (let i = 0; i < args.length && error === undefined && !isTold; i++) {
       const found = findUnclonable(i < values.length ? values[i] : args[i], transfer, this.#connection.clone);
       if (found !== undefined) error = cloneError(`Argument ${String(i + 1)} of ${callable.name}`, found, cause);
     }

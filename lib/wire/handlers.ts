@@ -130,11 +130,26 @@ interface WireRequest {
   signal: WireSignal;
 }
 
+/**
+ * The body of a request.
+ *
+ * @throws DataCloneError where requests do not give theirs out, as in Firefox, and it may have one
+ */
+function bodyOf({ body, method, url }: Request): ReadableStream | null {
+  if (body !== undefined || method === 'GET' || method === 'HEAD') return body ?? null;
+  throw new DOMException(
+    `A Request cannot be sent with its body here (${method} ${url}): this browser has no Request.body. ` +
+      'Send its url, its headers and what its arrayBuffer() gives',
+    'DataCloneError',
+  );
+}
+
 const requestHandler: TransferHandler<Request, WireRequest> = {
   canHandle: (value) => isTagged(value, 'Request'),
   serialize: (request) => {
-    const { url, method, headers, body, cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy } =
+    const { url, method, headers, cache, credentials, integrity, keepalive, redirect, referrer, referrerPolicy } =
       request;
+    const body = bodyOf(request);
     const init = {
       ...{ method, cache, credentials, integrity, keepalive, redirect, referrerPolicy },
       headers: [...headers],
