@@ -36,11 +36,12 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
   };
 }
 
-const close = globalThis.close.bind(globalThis);
+/** The worker's own; service workers have none. */
+const { close } = globalThis;
 
 /** Ends this worker. */
 export function endGuest(): void {
-  close();
+  close.call(globalThis);
 }
 
 /** Imports a module by its absolute URL. */

@@ -122,6 +122,8 @@ class WebWorkerConnection implements Connection {
 
   #exit(death: WorkerDeath): void {
     clearOwnTimeout(this.#silence);
+    // One that has called close() goes on with what it is doing.
+    this.#worker.terminate();
     this.#events.exit(death);
     this.#port.close();
   }
