@@ -345,7 +345,7 @@ class Mapping implements MapResult<unknown> {
     try {
       this.#onProgress?.(total === undefined ? { done: this.#finished } : { done: this.#finished, total });
     } catch (error) {
-      reportCallbackError(error);
+      reportCallbackError(error, 'onProgress');
     }
   }
 

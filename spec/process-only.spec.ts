@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { expect } from 'chai';
 import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
@@ -5,7 +7,8 @@ import { passGate } from './support/gate.js';
 import { useBench } from './support/pool-under-test.js';
 import { capabilities, makeExecutor } from './support/process-pool.js';
 import { lives, Script } from './support/scripts.js';
-import { eventually, instance, rejectionAs, settled, thrownBy, withWatchdog } from './support/watchdog.js';
+import { ask } from './support/tcp.js';
+import { eventually, instance, rejectionAs, rejectionOf, settled, thrownBy, withWatchdog } from './support/watchdog.js';
 
 describe('ProcessPoolExecutor: the channel', () => {
   const bench = useBench(makeExecutor, capabilities);
@@ -30,6 +33,37 @@ describe('ProcessPoolExecutor: the channel', () => {
       const send = (value: unknown) => process.send?.(value) ?? false;
       expect(await settled(pool.submit(send, message)), JSON.stringify(message)).to.equal(true);
     }
+    expect(await settled(pool.submit(() => 1))).to.equal(1);
+  });
+});
+
+describe('ProcessPoolExecutor: handles', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('a server is handed over, also as the only argument, and accepts in the process', async () => {
+    const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 2 });
+    const server = createServer().listen(0, '127.0.0.1');
+    await settled(once(server, 'listening'));
+    const { port } = server.address() as AddressInfo;
+    try {
+      await settled(
+        pool.submit((given: Server) => {
+          given.on('connection', (socket) => socket.end(String(process.pid)));
+        }, server),
+      );
+    } finally {
+      server.close();
+    }
+    const pid = await settled(pool.submit(() => process.pid));
+    expect((await ask(port, 'apple')).toString()).to.equal(String(pid));
+  });
+
+  it('a server that was closed before it was sent fails its task only', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const server = createServer().listen(0, '127.0.0.1');
+    await settled(once(server, 'listening'));
+    server.close();
+    await rejectionOf(pool.submit((given: Server) => given.listening, server));
     expect(await settled(pool.submit(() => 1))).to.equal(1);
   });
 });

@@ -7,9 +7,9 @@ export const reportLostFailure = new LostFailures((message) => {
   process.emitWarning(message, 'UnhandledFutureWarning');
 });
 
-/** Reports what a done callback threw. */
-export function reportCallbackError(error: unknown): void {
-  console.error('A done callback of a future threw:', error);
+/** Reports what a callback of the user's threw: a done callback, or the option of that name. */
+export function reportCallbackError(error: unknown, option?: string): void {
+  console.error(option === undefined ? 'A done callback of a future threw:' : `'${option}' threw:`, error);
 }
 
 /** Reports something that went wrong and belongs to nobody's future. */

@@ -45,6 +45,7 @@ export function processBackend(source: string | URL | undefined, options: Proces
   const args = source === undefined ? [] : [toPath(source)];
   return {
     sharedMemory: false,
+    handsOver: (value) => value instanceof Server || value instanceof ListenHandle,
     start: (_name, events) => new ProcessConnection(fork(MAIN, args, toForkOptions(options ?? {})), events),
   };
 }
@@ -73,6 +74,10 @@ function rawHandle(socket: Socket): RawHandle | null | undefined {
 function isHandedOver(socket: Socket): boolean {
   const kind = rawHandle(socket)?.constructor.name;
   return kind === undefined || kind === 'TCP' || kind === 'Pipe';
+}
+
+function isClosed(handle: Handle | undefined): boolean {
+  return handle !== undefined && ((handle as RawHandle).fd ?? 0) < 0;
 }
 
 function encodeSocket(value: Socket, served: boolean): HandledValue | undefined {
@@ -117,7 +122,8 @@ class ProcessConnection implements Connection {
   constructor(child: ChildProcess, events: ConnectionEvents) {
     this.#child = child;
     this.#line = new HandleLine((message, handle, done) =>
-      child.send(message as never, handle, { keepOpen: false }, done),
+      // With a bare handle that was closed meanwhile, Node would send nothing. The child says that it lacks it.
+      child.send(message as never, isClosed(handle) ? undefined : handle, { keepOpen: false }, done),
     );
     this.#ipc = new IpcMultiplexer(
       {

@@ -222,11 +222,16 @@ export function checkPort(port: unknown): number {
 }
 
 /** Tells the user's callback of an error; one that throws is reported, and harms nothing here. */
-export function tell<P>(onError: ((error: unknown, peer: P) => void) | undefined, error: unknown, peer: P): void {
+export function tell<P>(
+  onError: ((error: unknown, peer: P) => void) | undefined,
+  error: unknown,
+  peer: P,
+  name = 'onError',
+): void {
   try {
     onError?.(error, peer);
   } catch (thrown) {
-    reportCallbackError(thrown);
+    reportCallbackError(thrown, name);
   }
 }
 

@@ -68,6 +68,8 @@ export interface HandledValue {
 export interface Backend {
   /** Whether host and guests share memory. */
   readonly sharedMemory: boolean;
+  /** Whether its connections encode such a value, which nothing else would. */
+  readonly handsOver?: (value: object) => boolean;
   /** Starts a worker. @throws when the options are not to the platform's liking */
   start(name: string, events: ConnectionEvents): Connection;
 }

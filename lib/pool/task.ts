@@ -3,6 +3,7 @@ import type { TaskOptions } from '../executor.js';
 import { createFuture, type Future, type FutureSource, isFuture, keepExamples } from '../future.js';
 import type { TaskDescription } from '../lost-failures.js';
 import type { Site } from '../site.js';
+import type { Backend } from './backend.js';
 import type { Callable } from './callables.js';
 import type { Epoch } from './epochs.js';
 import type { StreamReader } from './result-stream.js';
@@ -126,12 +127,13 @@ export function extraOf(
   args: unknown[],
   options: TaskOptions | undefined,
   special: Special | undefined,
+  handsOver: Backend['handsOver'],
 ): TaskExtra | undefined {
   let moves = options?.transfer !== undefined;
   for (const arg of args) {
     if (moves) break;
     if ((typeof arg === 'object' && arg !== null) || typeof arg === 'function')
-      moves = isFuture(arg) || needsEncoding(arg);
+      moves = isFuture(arg) || needsEncoding(arg) || handsOver?.(arg) === true;
   }
   return moves || options !== undefined || special !== undefined
     ? { options, special, moves, moved: false }

@@ -280,7 +280,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     const order = this.#nextOrder++;
     const epoch = this.#ledger.enter();
     const submitted = this.#ledger.age;
-    const extra = extraOf(args, options, special);
+    const extra = extraOf(args, options, special, this.#backend.handsOver);
     const task = new Task(callable, args, order, extra, epoch, site, submitted);
     this.#ledger.submitted(task);
     if (options?.signal !== undefined && !this.#limits.attach(task, options.signal)) {
@@ -525,7 +525,7 @@ export abstract class WorkerPoolExecutor extends Executor {
       if (onWorkerError !== undefined) onWorkerError(error);
       else warn('WorkerError', `An error in a worker belongs to no task: ${describeError(error)}`);
     } catch (thrown) {
-      reportCallbackError(thrown);
+      reportCallbackError(thrown, 'onWorkerError');
     }
   }
 
