@@ -10,7 +10,7 @@ const bundle = fileURLToPath(new URL('../dist/bundle', import.meta.url));
 /** What users import: each has a module beside its file. */
 const ENTRIES = ['index', 'worker', 'process', 'server'];
 /** What workers run. */
-const GUESTS = ['node/worker-main', 'node/process-main', 'node/http-guest'];
+const GUESTS = ['node/worker-main', 'node/process-main', 'node/http-guest', 'node/socket-guest'];
 
 /** Compiles as `tsc` does, but leaves the comments out: what is not there need not be read at each start. */
 const typescript = {

@@ -11,12 +11,12 @@ interface RandomRun {
   workers: number;
 }
 
-describe('serveSockets under clients that behave as they like', function () {
+describe('servers of sockets under clients that behave as they like', function () {
   // Three seconds each, and the time to end. The child is killed before mocha gives up on it.
   this.timeout(60_000);
 
-  for (const kind of ['threads', 'processes']) {
-    it(`loses no slot and no worker of a pool of ${kind}`, async () => {
+  for (const kind of ['threads', 'processes', 'preforked']) {
+    it(`loses no slot and no worker: ${kind}`, async () => {
       const args = ['bench/servers/random.js', kind, '3000', '7'];
       const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 50_000, killSignal: 'SIGKILL' });
       const run = JSON.parse(stdout) as RandomRun;

@@ -1,11 +1,12 @@
-// Clients that behave as they like, for so many ms: kind of executor, milliseconds, seed. Prints one line of JSON.
+// Clients that behave as they like, for so many ms: kind of server, milliseconds, seed. Prints one line of JSON.
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ThreadPoolExecutor } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
-import { serveSockets } from 'concurrent-futures/server';
+import { serveSockets, serveSocketsPreforked } from 'concurrent-futures/server';
 import { echo } from './servers/echo-handler.js';
 
 const [kind, duration, seed] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4] ?? 1)];
@@ -22,9 +23,26 @@ function random() {
 }
 const upTo = (max) => Math.floor(random() * max);
 
-const Executor = kind === 'processes' ? ProcessPoolExecutor : ThreadPoolExecutor;
-const executor = new Executor(2, { concurrentTasksPerWorker: SLOTS / 2, minWorkers: 2 });
-const server = await serveSockets(executor, echo, { host: '127.0.0.1', port: 0, timeout: 5000, maxPending: 256 });
+const WORKERS = 2;
+const options = { host: '127.0.0.1', port: 0, timeout: 5000 };
+const concurrentTasksPerWorker = SLOTS / WORKERS;
+
+/** A server, how many workers it has, and what ends them. */
+async function start() {
+  if (kind === 'preforked') {
+    let deaths = 0;
+    const onWorkerError = () => deaths++;
+    const own = { processes: WORKERS, concurrentTasksPerWorker, onWorkerError };
+    const server = await serveSocketsPreforked(echo, { ...options, ...own });
+    return { server, workers: () => WORKERS - deaths, end: () => {} };
+  }
+  const Executor = kind === 'processes' ? ProcessPoolExecutor : ThreadPoolExecutor;
+  const executor = new Executor(WORKERS, { concurrentTasksPerWorker, minWorkers: WORKERS });
+  const server = await serveSockets(executor, echo, { ...options, maxPending: 256 });
+  return { server, workers: () => executor.stats().workers, end: () => executor.shutdown() };
+}
+
+const { server, workers: countWorkers, end } = await start();
 const { port } = server.address();
 
 /** What a client may do with its connection. Each resolves or rejects by itself, or when the connection has closed. */
@@ -79,9 +97,9 @@ function ask(socket, message) {
 }
 
 const counts = {};
-const start = performance.now();
+const began = performance.now();
 async function client() {
-  while (performance.now() - start < duration) {
+  while (performance.now() - began < duration) {
     const name = Object.keys(behaviours)[upTo(7)];
     counts[name] = (counts[name] ?? 0) + 1;
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: random() < 0.5 });
@@ -93,15 +111,31 @@ async function client() {
   }
 }
 
-/** MB that this process has, with its threads. */
-const memory = () => Math.round(process.memoryUsage.rss() / 2 ** 20);
+/** Pages of memory that a process has; none once it is gone. */
+function pagesOf(pid) {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
+  } catch {
+    return 0;
+  }
+}
+
+/** MB that this process has, with its threads, and where the system tells that, its child processes. */
+function memory() {
+  let pages = 0;
+  if (process.platform === 'linux') {
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
+    for (const pid of children === '' ? [] : children.split(' ')) pages += pagesOf(pid);
+  }
+  return Math.round((process.memoryUsage.rss() + pages * 4096) / 2 ** 20);
+}
 const samples = [];
 const gauge = setInterval(() => samples.push(memory()), Math.max(100, duration / 40));
 await Promise.all(Array.from({ length: CLIENTS }, client));
 clearInterval(gauge);
 
 // Every slot is free again: as many clients as there are slots are served at once.
-while (server.stats().active + server.stats().waiting > 0 && performance.now() - start < duration + 15_000)
+while (server.stats().active + server.stats().waiting > 0 && performance.now() - began < duration + 15_000)
   await delay(50);
 const { active, waiting } = server.stats();
 const last = Array.from({ length: SLOTS }, () => connect(port, '127.0.0.1'));
@@ -127,8 +161,8 @@ const result = {
 };
 for (const socket of last) socket.destroy();
 await server.close({ grace: 2000 });
-const { workers } = executor.stats();
-await executor.shutdown();
+const workers = countWorkers();
+await end();
 const third = Math.ceil(samples.length / 3);
 const mean = (list) => Math.round(list.reduce((a, b) => a + b, 0) / list.length);
 const grown = { middle: mean(samples.slice(third, 2 * third)), last: mean(samples.slice(-third)) };

@@ -42,8 +42,10 @@ const PYTHON = http('python', 'Python, ThreadingMixIn', 'threading_http.py');
 
 const THREADS = { id: 'threads', label: 'serveSockets, threads', args: ['echo-ours.js', 'threads'] };
 const OWN_PROCESSES = { id: 'processes', label: 'serveSockets, processes', args: ['echo-ours.js', 'processes'] };
+const PREFORKED = { id: 'preforked', label: 'serveSocketsPreforked', args: ['echo-preforked.js'] };
 const HANDED = { id: 'handed', label: 'child.send by hand, 2 processes', args: ['echo-handed.js'] };
 const BRIDGED = { id: 'bridged', label: 'postMessage by hand, 2 threads', args: ['echo-bridged.js'] };
+const ACCEPTING_ECHO = { id: 'accepting', label: 'accepting by hand, 2 processes', args: ['echo-accepting.js'] };
 const PYTHON_ECHO = { id: 'python', label: 'Python, ThreadPoolExecutor(128)', args: ['pool_echo.py'] };
 
 const workloads = {
@@ -81,20 +83,37 @@ const workloads = {
   echo: {
     title: 'Echo, 100 persistent clients',
     what: 'Messages of 64 bytes, each sent when the echo of the one before has come.',
-    contenders: [OWN_PROCESSES, THREADS, HANDED, BRIDGED, PYTHON_ECHO],
+    contenders: [OWN_PROCESSES, PREFORKED, THREADS, HANDED, ACCEPTING_ECHO, BRIDGED, PYTHON_ECHO],
     client: ({ port }, ms) => echoClients(port, 'persistent', ms),
     bars: [
       { text: 'processes: 1.5 × Python', ratio: ['processes', 'python'], atLeast: 1.5, limit: HANDED },
+      {
+        text: 'preforked processes: 1.5 × Python',
+        ratio: ['preforked', 'python'],
+        atLeast: 1.5,
+        limit: ACCEPTING_ECHO,
+      },
       { text: 'threads: as fast as Python', ratio: ['threads', 'python'], atLeast: 1, limit: BRIDGED },
     ],
   },
   connect: {
     title: 'Echo, a connection for each message',
     what: 'As before; 100 clients, and a new connection for each message. Clients and server share the cores: what the server spends for each connection, the clients lack.',
-    contenders: [OWN_PROCESSES, THREADS, HANDED, BRIDGED, PYTHON_ECHO],
+    contenders: [OWN_PROCESSES, PREFORKED, THREADS, HANDED, ACCEPTING_ECHO, BRIDGED, PYTHON_ECHO],
     client: ({ port }, ms) => echoClients(port, 'connecting', ms),
     bars: [
-      { text: 'processes: as fast as Python', ratio: ['processes', 'python'], atLeast: 1, limit: HANDED },
+      {
+        text: 'preforked processes: as fast as Python',
+        ratio: ['preforked', 'python'],
+        atLeast: 1,
+        limit: ACCEPTING_ECHO,
+      },
+      {
+        text: 'processes that are handed sockets: as fast as Python',
+        ratio: ['processes', 'python'],
+        atLeast: 1,
+        limit: HANDED,
+      },
       { text: 'threads: as fast as Python', ratio: ['threads', 'python'], atLeast: 1, limit: BRIDGED },
     ],
   },
@@ -208,7 +227,7 @@ async function random() {
   const rows = [];
   const bars = [];
   const notes = [];
-  for (const kind of ['threads', 'processes']) {
+  for (const kind of ['threads', 'processes', 'preforked']) {
     const { error, stdout, stderr } = await runNode('random.js', [kind, String(RANDOM), '1'], RANDOM + 60_000);
     if (error) {
       notes.push(`**${kind} failed**: ${stderr || error.message}`);

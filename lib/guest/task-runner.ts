@@ -2,7 +2,6 @@ import { endGuest, now } from '#guest';
 import { pack, sharedStore } from '#handlers';
 import { decodeValue, discardValue, encodeValue, exposeObject, transfer } from '../comlink.js';
 import { Fifo } from '../fifo.js';
-import { withoutOwnFrames } from '../site.js';
 import { GuestTable, tagOf } from '../wire/claim-table.js';
 import { encodeError } from '../wire/errors.js';
 import { type Disposer, NothingToDo } from '../wire/scope.js';
@@ -35,6 +34,7 @@ import { describe } from '../options.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
 import { isInTask, setCurrent } from './current-task.js';
+import { encodeFailure } from './failure.js';
 import { generatorOf, GuestStream } from './stream.js';
 
 type Call = (...args: unknown[]) => unknown;
@@ -592,10 +592,7 @@ export class TaskRunner {
   }
 
   #postFailure(slot: number, number: number, began: number, ended: number, error: unknown): void {
-    const wire = encodeError(error);
-    for (const node of wire.nodes) {
-      if (node.kind === 'error' && node.stack !== undefined) node.stack = withoutOwnFrames(node.stack);
-    }
+    const wire = encodeFailure(error);
     try {
       this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
     } catch {

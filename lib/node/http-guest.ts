@@ -1,14 +1,9 @@
 import { createServer, type IncomingMessage, type RequestListener, Server, type ServerResponse } from 'node:http';
-import net, { type AddressInfo, type ListenOptions, type Socket } from 'node:net';
+import net, { type AddressInfo, type Socket } from 'node:net';
 import { whileLoading } from '../callable.js';
 import { show } from '../options.js';
+import { aborted, leaveSignalsToParent, listen, type OwnAddress, type Report, Reports } from './preforked-guest.js';
 import { noCounts, type ServerStats, Slots } from './slots.js';
-
-/** Where a process listens by itself, beside others (`SO_REUSEPORT`). */
-export interface OwnAddress {
-  port: number;
-  host: string | undefined;
-}
 
 /** Bounds of one process. */
 export interface Settings {
@@ -23,10 +18,6 @@ export interface Settings {
 
 /** Silent connections that are kept in mind, closed ones included. */
 const FEW_SILENT = 64;
-/** ms after which the parent is told of a change. */
-const REPORT_MS = 10;
-/** ms between two reports at least: each costs both processes as much as a request. */
-const REPORT_AGAIN_MS = 100;
 /** ms that connections without a request are kept when the server drains: their clients may just be sending one. */
 const IDLE_GRACE_MS = 200;
 
@@ -41,10 +32,9 @@ export async function serve(
   app: string,
   settings: Settings,
   drain: AbortSignal,
-  report: (counts: ServerStats, address: AddressInfo) => void,
+  report: Report,
 ): Promise<ServerStats> {
-  // The parent decides when this process ends; signals of a terminal or a process group are for it.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  leaveSignalsToParent();
   const listener = await Promise.race([listenerOf(app), aborted(drain)]);
   // Its module may never come to an end.
   if (listener === undefined) return noCounts();
@@ -56,26 +46,15 @@ export async function serve(
     maxHeaderSize,
     connectionsCheckingInterval: 1000,
   });
-  const gate = new RequestGate(listener, settings, drain, (counts) => {
-    report(counts, server.address() as AddressInfo);
-  });
+  const gate = new RequestGate(listener, settings, drain, (counts) => report(counts, server.address() as AddressInfo));
   server.on('connection', (socket) => {
     gate.open(socket);
   });
   server.on('request', (request, response) => {
     gate.enter(request, response);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    const listening = () => {
-      server.off('error', reject);
-      resolve();
-    };
-    const { backlog } = settings;
-    if ('port' in where) server.listen({ ...where, backlog, reusePort: true } as ListenOptions, listening);
-    else server.listen(where as never, backlog, listening);
-  });
-  gate.report();
+  await listen(server, where, settings.backlog);
+  gate.reports.now();
   await aborted(drain);
   await close(server, gate);
   return gate.counts();
@@ -94,15 +73,13 @@ interface Exchange {
 class RequestGate {
   readonly #slots: Slots<Exchange>;
   readonly #drain: AbortSignal;
-  readonly #report: (counts: ServerStats) => unknown;
+  readonly reports: Reports;
   /** Connections on which no request has come, and some that have closed since. */
   readonly #silent = new Set<Socket>();
   /** How many there may be before those that have closed are dropped: to listen to each costs a part of a request. */
   #mostSilent = FEW_SILENT;
   /** Pipelined requests whose responses are in line, by connection: Node 20 tells those nothing when it closes. */
   readonly #inLine = new Map<Socket, Exchange[]>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #lastReport = -Infinity;
 
   constructor(
     listener: RequestListener,
@@ -111,7 +88,7 @@ class RequestGate {
     report: (counts: ServerStats) => unknown,
   ) {
     this.#drain = drain;
-    this.#report = report;
+    this.reports = new Reports(() => report(this.counts()));
     this.#slots = new Slots(
       () => settings.concurrency,
       settings.maxPending,
@@ -151,7 +128,7 @@ class RequestGate {
       response.writeHead(503, { 'Retry-After': '1', 'Content-Type': 'text/plain' });
       response.end('The server is busy; try again in a second.\n');
     }
-    this.#reportSoon();
+    this.reports.soon();
   }
 
   /** Notices the end of a connection for a response that does not have it yet. */
@@ -174,12 +151,6 @@ class RequestGate {
     return this.#slots.counts();
   }
 
-  report(): void {
-    this.#timer = undefined;
-    this.#lastReport = performance.now();
-    Promise.resolve(this.#report(this.counts())).catch(() => undefined);
-  }
-
   /** The response is through, or its connection gone. */
   #over(exchange: Exchange): void {
     if (exchange.over) return;
@@ -188,37 +159,15 @@ class RequestGate {
     if (inLine?.includes(exchange) === true) inLine.splice(inLine.indexOf(exchange), 1);
     if (exchange.begun) this.#end(exchange);
     // One that was turned away is not in line, and never had a place.
-    else if (this.#slots.leave(exchange)) this.#reportSoon();
+    else if (this.#slots.leave(exchange)) this.reports.soon();
   }
 
   #end(exchange: Exchange): void {
     exchange.begun = false;
     const { response } = exchange;
     this.#slots.release(response.writableFinished && response.statusCode < 500 ? 'completed' : 'failed');
-    this.#reportSoon();
+    this.reports.soon();
   }
-
-  #reportSoon(): void {
-    if (this.#timer !== undefined) return;
-    const wait = Math.max(REPORT_MS, this.#lastReport + REPORT_AGAIN_MS - performance.now());
-    this.#timer = setTimeout(() => {
-      this.report();
-    }, wait);
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else
-      signal.addEventListener(
-        'abort',
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
 }
 
 /** Stops accepting and waits for the last request. */

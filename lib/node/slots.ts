@@ -58,6 +58,11 @@ export class Slots<T> {
     };
   }
 
+  /** Whether all places are taken. */
+  get full(): boolean {
+    return this.#taken >= this.#places();
+  }
+
   /** @returns false when there is neither a place nor room in the line: it is refused */
   enter(entry: T): boolean {
     this.#accepted++;

@@ -147,6 +147,17 @@ export class CallableRegistry {
   }
 }
 
+/**
+ * What a worker has to know of a function to call it.
+ *
+ * @param owner - of this package, whose caller gave it
+ * @throws TypeError when a worker cannot call it
+ */
+export function definitionOf(callable: unknown, owner: string): Definition {
+  const registry = new CallableRegistry({ withdraw: () => false }, () => undefined);
+  return registry.get(new PinnedCallable(callable, owner)).definition;
+}
+
 /** A name may stand for a function or a class; a source shows which. */
 function suits({ definition }: Callable, isClass: boolean): boolean {
   return definition.kind === 'named' || isClassSource(definition.source) === isClass;

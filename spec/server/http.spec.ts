@@ -4,7 +4,7 @@ import { Agent } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
-import { type HttpServerOptions, type PooledHttpServer, serveHttp } from 'concurrent-futures/server';
+import { type HttpServerOptions, type PreforkedServer, serveHttp } from 'concurrent-futures/server';
 import { Gate } from '../support/gate.js';
 import { fetchFrom } from '../support/http.js';
 import { lives, Script } from '../support/scripts.js';
@@ -14,10 +14,10 @@ import { eventually, rejectionAs, rejectionOf, settled, turns } from '../support
 const appUrl = (name: string): URL => new URL(`../fixtures/apps/${name}.js`, import.meta.url);
 
 describe('serveHttp', () => {
-  const servers: PooledHttpServer[] = [];
+  const servers: PreforkedServer[] = [];
   const disposables: Disposable[] = [];
 
-  async function serve(app = 'listener', options: Partial<HttpServerOptions> = {}): Promise<PooledHttpServer> {
+  async function serve(app = 'listener', options: Partial<HttpServerOptions> = {}): Promise<PreforkedServer> {
     const serving = serveHttp(appUrl(app), { port: 0, host: '127.0.0.1', processes: 1, signals: false, ...options });
     const server = await settled(serving, 'the start of the server');
     servers.push(server);
@@ -440,6 +440,20 @@ describe('serveHttp', () => {
     await gate.arrived();
     await settled(server.close({ grace: 10 }), 'close()');
     expect(await waiting).to.include({ code: 'ECONNRESET' });
+  });
+
+  it('`signal` closes the server and ends its requests; one that is aborted already rejects with its reason', async () => {
+    const controller = new AbortController();
+    const server = await serve('listener', { signal: controller.signal });
+    const { port } = server.address();
+    const gate = makeGate();
+    const failing = rejectionOf(fetchFrom(port, at('/block', gate)));
+    await gate.arrived();
+    controller.abort();
+    await failing;
+    await settled(server.close(), 'the end of the server');
+    const reason = new Error('apple');
+    expect(await rejectionOf(serve('listener', { signal: AbortSignal.abort(reason) }))).to.equal(reason);
   });
 
   it('close() during reload() ends both', async () => {
