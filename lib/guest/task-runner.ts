@@ -29,6 +29,7 @@ import {
   type ServeConfig,
   TASKS,
   UNREADABLE,
+  unpackRich,
 } from '../wire/protocol.js';
 import { describe } from '../options.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -177,8 +178,11 @@ export class TaskRunner {
     this.#received++;
     switch (message[0]) {
       case TASKS:
-      case RICH:
         this.#messages.push(message);
+        this.#loop();
+        break;
+      case RICH:
+        this.#messages.push(unpackRich(message));
         this.#loop();
         break;
       case DEFINE:

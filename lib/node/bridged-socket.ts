@@ -1,5 +1,5 @@
 import type { AddressInfo, Socket } from 'node:net';
-import { Duplex, type DuplexOptions } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { show } from '../options.js';
 
 /** What of a socket is told to the other side: an array, since it crosses sooner than an object. */
@@ -24,6 +24,11 @@ export function addressOf(socket: Socket, local?: AddressInfo): Address {
 export interface Line {
   /** Bytes, of those written, that have been sent there. */
   readonly bytesSent: number;
+  /** The reader wants more. */
+  read(): void;
+  write(chunk: unknown, done: (error?: Error) => void): void;
+  end(done: () => void): void;
+  destroy(error: Error | null): void;
   /** Has the connection reset. */
   reset(): void;
 }
@@ -32,26 +37,38 @@ export interface Line {
 export class BridgedSocket extends Duplex {
   bytesRead = 0;
   timeout: number | undefined;
-  readonly remoteAddress: string | undefined;
-  readonly remoteFamily: string | undefined;
-  readonly remotePort: number | undefined;
-  readonly localAddress: string | undefined;
-  readonly localFamily: string | undefined;
-  readonly localPort: number | undefined;
-
+  readonly #address: Address;
   readonly #line: Line;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: DuplexOptions, address: Address, line: Line) {
-    super({
-      ...options,
-      write: (chunk, encoding, done) => {
-        this.touch();
-        options.write?.call(this, chunk, encoding, done);
-      },
-    });
+  constructor(address: Address, line: Line, allowHalfOpen: boolean) {
+    super(allowHalfOpen ? undefined : { allowHalfOpen });
+    this.#address = address;
     this.#line = line;
-    [this.remoteAddress, this.remoteFamily, this.remotePort, this.localAddress, this.localFamily, this.localPort] =
-      address;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#address[0];
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.#address[1];
+  }
+
+  get remotePort(): number | undefined {
+    return this.#address[2];
+  }
+
+  get localAddress(): string | undefined {
+    return this.#address[3];
+  }
+
+  get localFamily(): string | undefined {
+    return this.#address[4];
+  }
+
+  get localPort(): number | undefined {
+    return this.#address[5];
   }
 
   /** It was connected before it came here. */
@@ -138,12 +155,24 @@ export class BridgedSocket extends Duplex {
     return super.push(chunk, encoding);
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearTimeout(this.#timer);
-    super._destroy(error, callback);
+  override _read(): void {
+    this.#line.read();
   }
 
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  override _write(chunk: unknown, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    this.touch();
+    this.#line.write(chunk, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#line.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    this.#line.destroy(error);
+    done(error);
+  }
 
   /** There is traffic. */
   touch(): void {

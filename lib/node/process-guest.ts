@@ -2,8 +2,9 @@ import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/task-runner.js';
 import { encodeError } from '../wire/errors.js';
-import { ENDED, type RichDetails } from '../wire/protocol.js';
+import { ENDED, findHandled } from '../wire/protocol.js';
 import { NothingToDo } from '../wire/scope.js';
+import type { WireHandle } from './process-host.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
   COMLINK,
@@ -89,7 +90,7 @@ export class ParentChannel {
         throw new Error('Handles are sent by the host');
       },
       deserialize: openHandle,
-      discard: ({ handle }) => {
+      discard: ([handle]) => {
         if (isSocket(handle)) handle.destroy();
       },
     };
@@ -133,34 +134,24 @@ export class ParentChannel {
 
 /** Puts the handle that came with a task into the argument that stands for it. */
 function attach(handle: Handle, message: unknown[]): void {
-  const args = message[5] as WireHandle[];
-  for (const [position, name] of (message[4] as RichDetails).handled) {
-    if (name === 'handle') (args[position] as WireHandle).handle = handle;
-  }
-}
-
-/** What the host says of a handle, and the handle once it is here. */
-interface WireHandle {
-  handle: Handle | undefined;
-  head?: Uint8Array | null;
-  allowHalfOpen?: boolean;
-  served?: boolean;
+  const at = findHandled(message, 'handle');
+  if (at !== undefined) (message[at] as WireHandle)[0] = handle;
 }
 
 /** The socket or server that came with a task. */
-function openHandle({ handle, head, allowHalfOpen, served }: WireHandle): unknown {
+function openHandle([handle, head, allowHalfOpen, served]: WireHandle): unknown {
   if (handle === undefined) throw new Error('The socket was closed before it reached the process');
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;
   handle.off('error', ignore);
-  if (served === true) {
+  if (served) {
     // A handler that waits for its end would wait for ever: that has been told.
     if (handle.destroyed) throw new NothingToDo('The connection was over before its task began');
     readToTheEnd(handle);
     belongToTask(handle);
   }
-  handle.allowHalfOpen = allowHalfOpen === true;
-  if (head) handle.unshift(head);
+  handle.allowHalfOpen = allowHalfOpen;
+  if (head !== null) handle.unshift(head);
   return handle;
 }
 

@@ -50,10 +50,22 @@ export function processBackend(source: string | URL | undefined, options: Proces
   };
 }
 
+/** What is said of a handle; the handle itself comes beside the message. */
+export type WireHandle = [
+  handle: Handle | undefined,
+  /** What was read of it here. */
+  head: Uint8Array | null,
+  allowHalfOpen: boolean,
+  /** It belongs to its task. */
+  served: boolean,
+];
+
+const BARE: WireHandle = [undefined, null, false, false];
+
 /** A socket or a server goes to a process as the operating system's handle of it. */
 function encodeHandle(value: unknown): HandledValue | undefined {
-  if (value instanceof Server) return { value: { handle: undefined }, handler: 'handle', handle: value };
-  if (value instanceof ListenHandle) return { value: { handle: undefined }, handler: 'handle', handle: value.handle };
+  if (value instanceof Server) return { value: BARE, handler: 'handle', handle: value };
+  if (value instanceof ListenHandle) return { value: BARE, handler: 'handle', handle: value.handle };
   if (value instanceof ServedSocket) return encodeSocket(value.socket, true);
   return value instanceof Socket ? encodeSocket(value, false) : undefined;
 }
@@ -85,8 +97,8 @@ function encodeSocket(value: Socket, served: boolean): HandledValue | undefined 
   // What this side reads from here on would be lost, and there is no public way to stop it reading.
   rawHandle(value)?.readStop?.();
   // So would be what it has read already: that goes along.
-  const head: unknown = value.readableLength > 0 ? value.read() : null;
-  const wire = { handle: undefined, head, allowHalfOpen: value.allowHalfOpen, served };
+  const head = value.readableLength > 0 ? (value.read() as Uint8Array | null) : null;
+  const wire: WireHandle = [undefined, head, value.allowHalfOpen, served];
   return { value: wire, handler: 'handle', handle: value, endsQuietly: served };
 }
 

@@ -32,32 +32,47 @@ const ACKNOWLEDGED = WINDOW / 16;
 /** Larger chunks are sent in pieces, so that the side that writes them sees how they get on. */
 const PIECE = WINDOW / 4;
 
+const END = 0;
+/** All that was written before `END` has been written indeed. */
+const FINISHED = 1;
+const DESTROY = 2;
+/** The connection of a socket is to be reset. */
+const RESET = 3;
+
 /** What is said for each connection is bare: an object takes longer to cross than all that is in it. */
 type Message =
   /** A chunk of bytes. */
   | Uint8Array
+  /** A short one of a socket, in latin1: an array buffer takes longer to cross, and to be collected, than a text. */
+  | string
   /** A chunk of something else. */
   | { kind: 'data'; chunk: unknown }
   | { kind: 'taken'; bytes: number }
-  | 'end'
-  /** All that was written before `end` has been written indeed. */
-  | 'finished'
-  | 'destroy'
-  /** The connection of a socket is to be reset. */
-  | 'reset'
+  | typeof END
+  | typeof FINISHED
+  | typeof DESTROY
+  | typeof RESET
   | { kind: 'destroy'; error: WireError };
 
 const sizeOf = (chunk: unknown) =>
   typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(CHUNK_BYTES, chunk.length) : OBJECT_BYTES;
 
+/** Bytes that go as a text at most. */
+const SHORT = 4096;
+
 /**
  * Posts a chunk.
  *
+ * @param ofSocket - whether it is of a socket: bytes, in a Buffer
  * @param own - whether nobody else has a chunk of bytes, or ever will
  * @returns why it cannot be cloned, if it cannot
  */
-function postChunk(port: BridgePort, chunk: unknown, own = false): Error | undefined {
+function postChunk(port: BridgePort, chunk: unknown, ofSocket: boolean, own = false): Error | undefined {
   try {
+    if (ofSocket && Buffer.isBuffer(chunk) && chunk.length <= SHORT) {
+      port.postMessage(chunk.toString('latin1') satisfies Message);
+      return undefined;
+    }
     // Bytes are copied: a small Buffer is part of a pool that others use.
     const isWhole = chunk instanceof Uint8Array && chunk.length === chunk.buffer.byteLength;
     const message = chunk instanceof Uint8Array ? (own && isWhole ? chunk : new Uint8Array(chunk)) : asData(chunk);
@@ -68,10 +83,17 @@ function postChunk(port: BridgePort, chunk: unknown, own = false): Error | undef
   }
 }
 
+/** Of their own, as those of a socket are. */
+function bytesOf(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(text.length);
+  bytes.write(text, 'latin1');
+  return bytes;
+}
+
 const asData = (chunk: unknown) => ({ kind: 'data' as const, chunk });
 
 const asDestroy = (error: Error | null | undefined) =>
-  error ? { kind: 'destroy' as const, error: encodeError(error) } : 'destroy';
+  error ? { kind: 'destroy' as const, error: encodeError(error) } : DESTROY;
 
 /** The side where the stream is: moves bytes between it and the port. */
 function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): void {
@@ -89,13 +111,13 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   readable?.on('data', (chunk: unknown) => {
     underWay += sizeOf(chunk);
     if (underWay >= WINDOW) readable.pause();
-    const refused = postChunk(port, chunk, own);
+    const refused = postChunk(port, chunk, own, own);
     if (refused !== undefined) stream.destroy(refused);
   });
   // One that was accepted with pauseOnConnect waits to be told.
   readable?.resume();
   readable?.on('end', () => {
-    post('end');
+    post(END);
   });
   const finish = (error?: Error | null) => {
     if (over) return;
@@ -107,8 +129,8 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   stream.on('close', () => {
     finish();
   });
-  const write = (chunk: unknown) => {
-    writable?.write(chunk, () => {
+  const write = (chunk: unknown, encoding?: BufferEncoding) => {
+    writable?.write(chunk, encoding as BufferEncoding, () => {
       taken += sizeOf(chunk);
       if (over || taken < ACKNOWLEDGED) return;
       post({ kind: 'taken', bytes: taken });
@@ -116,22 +138,23 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
     });
   };
   port.on('message', (message: Message) => {
-    if (message === 'end') {
+    if (message === END) {
       writable?.end((error?: Error | null) => {
-        if (!over && !error) post('finished');
+        if (!over && !error) post(FINISHED);
       });
-    } else if (message === 'destroy') {
+    } else if (message === DESTROY) {
       over = true;
       // What was written there counts as written: it still has to leave here.
       if (isSocket(stream)) closeSoftly(stream);
       else stream.destroy();
       port.close();
-    } else if (message === 'reset') {
+    } else if (message === RESET) {
       over = true;
       (stream as Socket).resetAndDestroy();
       port.close();
     } else if (message instanceof Uint8Array) write(message);
-    else if (message === 'finished') return;
+    else if (typeof message === 'string') write(message, 'latin1');
+    else if (message === FINISHED) return;
     else if (message.kind === 'data') write(message.chunk);
     else if (message.kind === 'taken') {
       underWay -= message.bytes;
@@ -154,7 +177,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   // The stream itself keeps the process alive, or does not.
   port.unref();
   // What had happened before this side listened.
-  if ('read' in stream && stream.readableEnded) post('end');
+  if ('read' in stream && stream.readableEnded) post(END);
   if (stream.destroyed) finish(stream.errored);
 }
 
@@ -178,6 +201,7 @@ class Bridge implements Line {
   bytesSent = 0;
   readonly #port: BridgePort;
   readonly #encoding: BufferEncoding | undefined;
+  readonly #isSocket: boolean;
   #underWay = 0;
   #blocked: (() => void) | undefined;
   #finishing: (() => void) | undefined;
@@ -185,9 +209,10 @@ class Bridge implements Line {
   #ended = false;
   #over = false;
 
-  constructor(port: BridgePort, encoding: BufferEncoding | undefined) {
+  constructor(port: BridgePort, { encoding, address }: Shape) {
     this.#port = port;
     this.#encoding = encoding;
+    this.#isSocket = address !== undefined;
   }
 
   attach(stream: Duplex | Readable | Writable): void {
@@ -196,19 +221,20 @@ class Bridge implements Line {
       (stream as Readable).push(chunk, this.#encoding);
     };
     this.#port.on('message', (message: Message) => {
-      if (message === 'end') {
+      if (message === END) {
         this.#ended = true;
         (stream as Readable).push(null);
-      } else if (message === 'finished') {
+      } else if (message === FINISHED) {
         this.#finishing?.();
         this.#finishing = undefined;
-      } else if (message === 'destroy') {
+      } else if (message === DESTROY) {
         this.#over = true;
         this.#port.close();
         // An orderly end of the other side still lets this one read what has come.
         if (!this.#ended || this.#finishing !== undefined) stream.destroy();
       } else if (message instanceof Uint8Array) push(message);
-      else if (message === 'reset') return;
+      else if (typeof message === 'string') push(bytesOf(message));
+      else if (message === RESET) return;
       else if (message.kind === 'data') push(message.chunk);
       else if (message.kind === 'taken') {
         this.#underWay -= message.bytes;
@@ -250,7 +276,7 @@ class Bridge implements Line {
       });
       return;
     }
-    const refused = this.#over ? undefined : postChunk(this.#port, chunk);
+    const refused = this.#over ? undefined : postChunk(this.#port, chunk, this.#isSocket);
     if (this.#over || refused !== undefined) {
       done(refused);
       return;
@@ -267,7 +293,7 @@ class Bridge implements Line {
       return;
     }
     this.#finishing = done;
-    this.#port.postMessage('end' satisfies Message);
+    this.#port.postMessage(END satisfies Message);
   }
 
   destroy(error: Error | null): void {
@@ -276,7 +302,7 @@ class Bridge implements Line {
   }
 
   reset(): void {
-    this.#close('reset');
+    this.#close(RESET);
   }
 
   #close(message: Message): void {
@@ -347,9 +373,9 @@ function shapeOf(stream: Readable | Writable | Duplex, local?: AddressInfo): Sha
 
 /** The stream of the other side, as this side works with it. */
 function workWith(port: BridgePort, shape: Shape): Readable | Writable | Duplex {
-  const bridge = new Bridge(port, shape.encoding);
+  const bridge = new Bridge(port, shape);
   let stream: Readable | Writable | Duplex;
-  if (shape.address !== undefined) stream = new BridgedSocket(implementation(bridge, shape), shape.address, bridge);
+  if (shape.address !== undefined) stream = new BridgedSocket(shape.address, bridge, shape.allowHalfOpen);
   else if (shape.readable && shape.writable) stream = new Duplex(implementation(bridge, shape));
   else if (shape.readable) stream = new ReadableClass(implementation(bridge, shape));
   else stream = new WritableClass(implementation(bridge, shape));
@@ -388,13 +414,6 @@ export function encodeServed(value: unknown, ports: PortMux): HandledValue | und
   return { value: wire, handler: 'served-socket', soon: true, endsQuietly: true };
 }
 
-const SERVED_SHAPE = {
-  readableObjectMode: false,
-  writableObjectMode: false,
-  allowHalfOpen: true,
-  encoding: undefined,
-};
-
 /** The ports that share the task port of this thread. */
 let guestPorts: PortMux | undefined;
 
@@ -409,7 +428,15 @@ const servedHandler: TransferHandler<unknown, WireServed> & { discard(wire: Wire
     throw new Error('Served sockets are sent by the back end');
   },
   deserialize: ([id, readable, writable, address]) => {
-    const shape: Shape = { ...SERVED_SHAPE, readable, writable, address };
+    const shape: Shape = {
+      readable,
+      writable,
+      readableObjectMode: false,
+      writableObjectMode: false,
+      allowHalfOpen: true,
+      encoding: undefined,
+      address,
+    };
     const socket = workWith((guestPorts as PortMux).open(id), shape) as Socket;
     belongToTask(socket);
     return socket;

@@ -1,7 +1,7 @@
 import { channels } from '#diagnostics';
 import { encodeValue } from '../comlink.js';
 import { isFuture } from '../future.js';
-import { DEFINE, FORGET, RICH, type RichDetails, TASKS } from '../wire/protocol.js';
+import { DEFINE, FORGET, packRich, type RichDetails, TASKS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import type { Connection } from './backend.js';
 import type { Callable } from './callables.js';
@@ -176,7 +176,7 @@ export class Outbox {
       const moved = [...new Set(transfer)];
       const message = isPlain(details, handle)
         ? flatMessage(task, values)
-        : [RICH, task.callable.id, task.number, task.slot, details, values];
+        : packRich(task.callable.id, task.number, task.slot, details, values);
       if (soon && moved.length === 0) this.#postSoon(message);
       else this.#post(message, moved, handle);
       if (task.extra !== undefined) task.extra.moved = movesForGood;

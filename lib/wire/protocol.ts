@@ -15,7 +15,7 @@ export const TASKS = 0;
 export const DEFINE = 1;
 /** `[FORGET, callable]`: no further task will name it. */
 export const FORGET = 2;
-/** `[RICH, callable, number, slot, details, args]`: one task. */
+/** One task, as `packRich` puts it. */
 export const RICH = 3;
 /** `[ABORT, number, reason]`: fires the signal of a task. */
 export const ABORT = 4;
@@ -87,6 +87,63 @@ export interface RichDetails {
   endsQuietly: boolean;
   /** For streams: whether the reader's credit follows the speed of the items, so that it may be given back. */
   adapts: boolean;
+}
+
+const HOW: readonly RichDetails['how'][] = ['call', 'stream', 'create'];
+const HOW_BITS = 3;
+const TELL_BEGIN = 4;
+const ENDS_QUIETLY = 8;
+const ADAPTS = 16;
+/** Where the pairs of `handled` begin, after their number. */
+const HANDLED_FROM = 8;
+
+/** `[RICH, callable, number, slot, flags, id, attempt, handlers, (position, handler) × handlers, ...args]`: flat, as a batch is. */
+export function packRich(
+  callable: number,
+  number: number,
+  slot: number,
+  details: RichDetails,
+  args: readonly unknown[],
+): unknown[] {
+  const { how, id, attempt, tellBegin, handled, endsQuietly, adapts } = details;
+  let flags = HOW.indexOf(how);
+  if (tellBegin) flags |= TELL_BEGIN;
+  if (endsQuietly) flags |= ENDS_QUIETLY;
+  if (adapts) flags |= ADAPTS;
+  const message: unknown[] = [RICH, callable, number, slot, flags, id, attempt, handled.length];
+  for (const [position, handler] of handled) message.push(position, handler);
+  for (const arg of args) message.push(arg);
+  return message;
+}
+
+type Numbers = [number, number, number, number, number, number, number, number];
+
+/** `[RICH, callable, number, slot, details, args]` */
+export function unpackRich(message: readonly unknown[]): unknown[] {
+  const [, callable, number, slot, flags, id, attempt, handlers] = message as Numbers;
+  const handled: RichDetails['handled'] = [];
+  let at = HANDLED_FROM;
+  for (let i = 0; i < handlers; i++, at += 2) handled.push([message[at] as number, message[at + 1] as string]);
+  const details: RichDetails = {
+    how: HOW[flags & HOW_BITS] as RichDetails['how'],
+    id,
+    attempt,
+    tellBegin: (flags & TELL_BEGIN) !== 0,
+    handled,
+    endsQuietly: (flags & ENDS_QUIETLY) !== 0,
+    adapts: (flags & ADAPTS) !== 0,
+  };
+  return [RICH, callable, number, slot, details, message.slice(at)];
+}
+
+/** Where in a packed RICH task the argument stands that this handler encoded; undefined when there is none. */
+export function findHandled(message: readonly unknown[], handler: string): number | undefined {
+  const handlers = message[HANDLED_FROM - 1] as number;
+  const args = HANDLED_FROM + 2 * handlers;
+  for (let at = HANDLED_FROM; at < args; at += 2) {
+    if (message[at + 1] === handler) return args + (message[at] as number);
+  }
+  return undefined;
 }
 
 /** What each worker runs first. */

@@ -170,6 +170,22 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       expect(answer).to.equal(`${'.'.repeat(18)}[0,0]`);
     });
 
+    it('a socket that is destroyed tells of no timeout', async () => {
+      const heard: unknown[] = [];
+      const handler = async (socket: Socket) => {
+        let told = false;
+        socket.setTimeout(20, () => (told = true));
+        socket.destroy();
+        // Its timer would be first.
+        await new Promise((resolve) => setTimeout(resolve, 40));
+        if (told) throw new Error('a timeout of what is no more');
+      };
+      const server = await serve(handler, { onError: (error) => heard.push(error) });
+      await closed(await dial(server.address().port));
+      await eventually(() => server.stats().completed + server.stats().failed === 1, 'the end of the handler');
+      expect(heard).to.deep.equal([]);
+    });
+
     it('resetAndDestroy() resets the connection', async () => {
       const server = await serve((socket) => {
         socket.resetAndDestroy();
