@@ -250,7 +250,7 @@ class ProcessServer implements PreforkedServer {
         const outcome = future.outcome();
         if (outcome?.status === 'fulfilled') member.counts = outcome.value;
         this.#remove(member);
-        void executor.shutdown();
+        void executor.shutdown({ cancelFutures: true });
         if (member.listensSince === undefined) {
           const closed = new Error(`The server was closed before its process had loaded ${loads}`);
           reject(outcome?.status === 'rejected' && this.#closing === undefined ? outcome.reason : closed);

@@ -27,6 +27,9 @@ export interface PreforkedSocketOptions extends PreforkOptions {
   initargs?: readonly unknown[] | undefined;
 }
 
+/** ms before a process is lent again what did not arrive. */
+const LEND_AGAIN_MS = 100;
+
 const guest = tasksFrom<typeof SocketGuest>(new URL('../bundle/socket-guest.js', import.meta.url));
 
 /**
@@ -84,9 +87,15 @@ export async function serveSocketsPreforked(
       begin: (executor, where, drain, report) => {
         const lend = () => {
           // What it cannot have any more it does not need.
-          if (!drain.aborted) disregard(executor.submit(guest.lend, where));
+          if (drain.aborted || serving.done()) return;
+          const lending = executor.submit(guest.lend, where);
+          disregard(lending);
+          lending.addDoneCallback(() => {
+            // It may have had no file descriptor left for it. Without it, it would accept no more.
+            if (lending.outcome()?.status === 'rejected') setTimeout(lend, LEND_AGAIN_MS).unref();
+          });
         };
-        return executor.submit(
+        const serving = executor.submit(
           guest.serve,
           where,
           definition,
@@ -96,6 +105,7 @@ export async function serveSocketsPreforked(
           proxy(lend),
           onError === undefined ? undefined : proxy(hear),
         );
+        return serving;
       },
     },
     given,

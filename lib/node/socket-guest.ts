@@ -26,11 +26,16 @@ export interface Parent {
   onError: ((error: WireError, peer: string) => unknown) | undefined;
 }
 
-let lent: ((handle: object) => void) | undefined;
+interface SpareHandle {
+  close(): void;
+}
+
+let lent: ((handle: SpareHandle) => void) | undefined;
 
 /** Gives the server of this process another duplicate of its listening handle. */
 export function lend(handle: object): void {
-  lent?.(handle);
+  if (lent === undefined) (handle as SpareHandle).close();
+  else lent(handle as SpareHandle);
 }
 
 /**
@@ -90,7 +95,7 @@ class Acceptor {
     this.#pausable = !('port' in where);
     if (this.#pausable) {
       lent = (handle) => {
-        this.#take(handle as SpareHandle);
+        this.#take(handle);
       };
       for (let i = 0; i < SPARES; i++) this.#want();
     }
@@ -131,7 +136,11 @@ class Acceptor {
     this.#wanted = spare === undefined;
     if (spare === undefined) return;
     this.#want();
-    void this.#listen(spare);
+    this.#listen(spare).catch(() => {
+      // With the next one, then.
+      this.#server = undefined;
+      this.#wanted = true;
+    });
   }
 
   close(): void {
@@ -139,10 +148,6 @@ class Acceptor {
     this.#server?.close();
     for (const spare of this.#spares) spare.close();
   }
-}
-
-interface SpareHandle {
-  close(): void;
 }
 
 /** The operating system's side of a socket. */
@@ -227,8 +232,8 @@ class ConnectionGate {
     // A peer that resets its connection ends this connection, and nothing else here.
     socket.on('error', ignore);
     const served = new Served(socket);
-    this.#slots.enter(served);
-    if (!served.begun) {
+    if (!this.#slots.enter(served)) socket.resetAndDestroy();
+    else if (!served.begun) {
       served.held = rawHandle(socket);
       served.held?.readStop();
     }
