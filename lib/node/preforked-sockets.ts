@@ -3,7 +3,7 @@ import { proxy } from '../comlink.js';
 import { disregard } from '../future.js';
 import { checkCount, checkDuration, checkFunction, readOptions } from '../options.js';
 import { definitionOf } from '../pool/callables.js';
-import { checkTimeout } from '../timeouts.js';
+import { checkTimeout, setOwnTimeout, unref } from '../timeouts.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import { prefork, type PreforkedServer, type PreforkOptions } from './preforked-server.js';
 import type * as SocketGuest from './socket-guest.js';
@@ -92,7 +92,7 @@ export async function serveSocketsPreforked(
           disregard(lending);
           lending.addDoneCallback(() => {
             // It may have had no file descriptor left for it. Without it, it would accept no more.
-            if (lending.outcome()?.status === 'rejected') setTimeout(lend, LEND_AGAIN_MS).unref();
+            if (lending.outcome()?.status === 'rejected') unref(setOwnTimeout(lend, LEND_AGAIN_MS));
           });
         };
         const serving = executor.submit(

@@ -7,6 +7,7 @@ import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import { inheritedFlags } from './exec-argv.js';
 import { HandleLine } from './handle-line.js';
+import { type RawHandle, rawHandle } from './raw-handle.js';
 import { ServedSocket } from './served-socket.js';
 import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT, tryToFrame } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
@@ -70,18 +71,6 @@ function encodeHandle(value: unknown): HandledValue | undefined {
   return value instanceof Socket ? encodeSocket(value, false) : undefined;
 }
 
-/** The operating system's side of a socket. */
-interface RawHandle {
-  /** Below 0 once it is closed. */
-  readonly fd?: number;
-  readStop?(): void;
-  close(): void;
-}
-
-function rawHandle(socket: Socket): RawHandle | null | undefined {
-  return (socket as unknown as { _handle?: RawHandle | null })._handle;
-}
-
 /** Whether a socket can be handed over: one of TLS or of a terminal is more than a handle. It is bridged. */
 function isHandedOver(socket: Socket): boolean {
   const kind = rawHandle(socket)?.constructor.name;
@@ -89,13 +78,13 @@ function isHandedOver(socket: Socket): boolean {
 }
 
 function isClosed(handle: Handle | undefined): boolean {
-  return handle !== undefined && ((handle as RawHandle).fd ?? 0) < 0;
+  return handle !== undefined && ((handle as Partial<RawHandle>).fd ?? 0) < 0;
 }
 
 function encodeSocket(value: Socket, served: boolean): HandledValue | undefined {
   if (!isHandedOver(value)) return undefined;
   // What this side reads from here on would be lost, and there is no public way to stop it reading.
-  rawHandle(value)?.readStop?.();
+  rawHandle(value)?.readStop();
   // So would be what it has read already: that goes along.
   const head = value.readableLength > 0 ? (value.read() as Uint8Array | null) : null;
   const wire: WireHandle = [undefined, head, value.allowHalfOpen, served];
@@ -172,7 +161,7 @@ class ProcessConnection implements Connection {
 
   #noteUnderWay(socket: Socket): void {
     const handle = rawHandle(socket);
-    if (handle === null || handle === undefined) return;
+    if (handle === undefined) return;
     if (this.#underWay.length >= 64) this.#underWay = this.#underWay.filter(({ handle: { fd = 0 } }) => fd >= 0);
     this.#underWay.push({ socket, handle });
   }
