@@ -195,27 +195,35 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
   /** Free slots first: in ready workers, then in those that start. */
   #fillFree(): void {
     for (const state of ['ready', 'starting'] as const) {
-      const open: { lane: L; free: number; share: number }[] = [];
-      for (const lane of this.lanes) {
-        if (lane.state !== state || !lane.accepting) continue;
-        const free = Math.min(freeSlots(lane), lane.room);
-        if (free > 0) open.push({ lane, free, share: 0 });
-      }
-      // Workers that interleave tasks get the same number of them; the first one is not filled up before the next has any.
-      for (let left = this.queue.length; left > 0; left--) {
-        let freest = open[0];
-        for (const entry of open) if (entry.free > (freest?.free ?? 0)) freest = entry;
-        if (freest === undefined || freest.free === 0) break;
-        freest.free--;
-        freest.share++;
-      }
-      for (const { lane, share } of open) {
-        if (share === 0) continue;
-        this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, share);
-        this.#send(lane, share, Infinity);
-      }
+      // Older tasks that were put back took slots that were free: there may be others, for those of the queue.
+      while (this.queue.length > 0 && this.#fillFreeOf(state));
       if (this.queue.length === 0) return;
     }
+  }
+
+  /** @returns whether tasks were put back, which then come first */
+  #fillFreeOf(state: L['state']): boolean {
+    const open: { lane: L; free: number; share: number }[] = [];
+    for (const lane of this.lanes) {
+      if (lane.state !== state || !lane.accepting) continue;
+      const free = Math.min(freeSlots(lane), lane.room);
+      if (free > 0) open.push({ lane, free, share: 0 });
+    }
+    // Workers that interleave tasks get the same number of them; the first one is not filled up before the next has any.
+    for (let left = this.queue.length; left > 0; left--) {
+      let freest = open[0];
+      for (const entry of open) if (entry.free > (freest?.free ?? 0)) freest = entry;
+      if (freest === undefined || freest.free === 0) break;
+      freest.free--;
+      freest.share++;
+    }
+    let putBack = false;
+    for (const { lane, share } of open) {
+      if (share === 0) continue;
+      if (this.#putBackOlder((other) => other !== lane && other.active >= other.capacity, share)) putBack = true;
+      this.#send(lane, share, Infinity);
+    }
+    return putBack;
   }
 
   /** Starts workers when waiting costs more than starting. Of callables never seen nothing is known, so they get workers. */
@@ -291,16 +299,22 @@ export class Scheduler<T extends Schedulable, L extends Lane<T>> {
     return lane.unbegun === 0 || this.#msAhead(lane) * 2 < this.#budgetOf(lane);
   }
 
-  /** Puts back tasks that wait behind others in some lanes although they were submitted before the head of the queue. */
-  #putBackOlder(from: (lane: L) => boolean, count: number): void {
+  /**
+   * Puts back tasks that wait behind others in some lanes although they were submitted before the head of the queue.
+   *
+   * @returns whether there were any
+   */
+  #putBackOlder(from: (lane: L) => boolean, count: number): boolean {
     const { first } = this.queue;
-    if (first === undefined) return;
+    if (first === undefined) return false;
+    const { length } = this.queue;
     for (const lane of this.lanes) {
       if (lane.unbegun === 0 || !from(lane)) continue;
       const { oldest } = lane;
       if (oldest === undefined || oldest.moves || oldest.priority < first.priority) continue;
       if (oldest.priority > first.priority || oldest.order < first.order) this.putBack(lane.takeOldest(count));
     }
+    return this.queue.length > length;
   }
 
   /** Tasks that wait in lanes that will be free later than one with this delay go first. */

@@ -494,6 +494,19 @@ describe('Scheduler', () => {
       ]);
     });
 
+    it('a worker that is free fills its other slots, too, when an older task is put back for the first one', () => {
+      const pool = warmPool(lasting(0.0001), 2, { capacity: 2 });
+      submit(pool, 7);
+      pool.settle();
+      // It may not be sent ahead; the others wait behind those that the first worker runs.
+      pool.scheduler.sizes.minWorkers = 2;
+      submit(pool, 1, { moves: true });
+      const [, free] = pool.lanes;
+      pool.started(free!);
+      expect(free!.ahead.size, 'one older task and the one that waited').to.equal(2);
+      expect(pool.scheduler.queue.length).to.equal(0);
+    });
+
     it('what is put back because it is older counts by its own length', () => {
       const [slow, short] = [lasting(100), lasting(0.001)];
       const pool = poolOf(slow, 2, { sizes: { maxWorkers: 2, minWorkers: 2, minSpareWorkers: 0 } });
