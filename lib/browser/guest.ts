@@ -1,5 +1,5 @@
 import type { Endpoint } from '../comlink.js';
-import type { GuestPort } from '../guest/task-runner.js';
+import type { GuestPort } from '../guest/port.js';
 import { wrapSource } from '../guest/source.js';
 import { CLOSED, CONNECTED } from './life-signs.js';
 

@@ -2,7 +2,7 @@ import { now } from '#guest';
 import { encodeValue, type WireValue } from '../comlink.js';
 import { ITEMS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
-import type { GuestPort } from './task-runner.js';
+import type { GuestPort } from './port.js';
 
 /** ms that an item waits for others to go in the same message. */
 const PATIENCE_MS = 1;

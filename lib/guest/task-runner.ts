@@ -1,20 +1,17 @@
 import { endGuest, now } from '#guest';
-import { pack, sharedStore } from '#handlers';
-import { decodeValue, discardValue, encodeValue, exposeObject, transfer } from '../comlink.js';
-import { Fifo } from '../fifo.js';
-import { GuestTable, tagOf } from '../wire/claim-table.js';
+import { sharedStore } from '#handlers';
+import { decodeValue, discardValue, exposeObject, transfer } from '../comlink.js';
+import { GuestTable } from '../wire/claim-table.js';
 import { encodeError } from '../wire/errors.js';
 import { type Disposer, NothingToDo } from '../wire/scope.js';
 import {
   ABORT,
   ASK,
   BEGUN,
-  BELL,
   CREDIT,
   DEFINE,
   END,
   type Definition,
-  FAILURE,
   FORGET,
   HAS,
   INITIALIZER_FAILED,
@@ -22,61 +19,27 @@ import {
   PING,
   PONG,
   READY,
-  RESULT,
   RETURN,
   RICH,
   type RichDetails,
   type ServeConfig,
   TASKS,
   UNREADABLE,
-  unpackRich,
 } from '../wire/protocol.js';
-import { describe } from '../options.js';
-import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
 import { isInTask, setCurrent } from './current-task.js';
-import { encodeFailure } from './failure.js';
+import { Inbox } from './inbox.js';
+import { Lent } from './lent.js';
+import type { GuestPort } from './port.js';
+import { Results } from './results.js';
 import { generatorOf, GuestStream } from './stream.js';
 
 type Call = (...args: unknown[]) => unknown;
 
-/**
- * ms between two bells while there is more to do: each wakes the host, which costs more than most tasks. The host looks by
- * itself when that time has passed after a bell, so that no result waits for a slow task that follows it.
- */
-const QUIET_MS = 1;
-/** The same while more work than `QUIET_MS` lies here: the host need not send any soon. */
-const QUIET_AHEAD_MS = 4;
-
-/**
- * A task that may hold the thread for so many ms is not begun before the host has seen the results that are there, or has
- * had a moment for it. With as many busy threads as cores, the system lets the host's thread run only when one of them
- * rests, or after some milliseconds: meanwhile the host would neither see results nor send tasks to others.
- */
-const LONG_MS = 5;
-/** ms of that moment: enough for the host, and little beside such a task. */
-const MOMENT_MS = 0.2;
-
-/** Results that are not even tried to store after one that was too large. */
-const UNPACKED_AFTER_MISFIT = 32;
-
 /** What is out of the ordinary about a task. */
 type Meta = Pick<RichDetails, 'id' | 'attempt' | 'how' | 'adapts'>;
 
-const sentAgain = (id: unknown): Meta => ({ id: id as number, attempt: 1, how: 'call', adapts: false });
-
-/** The port to the host, seen from a guest. */
-export interface GuestPort {
-  postMessage(message: unknown, transfer?: readonly unknown[]): void;
-  /** Tells of a task that has ended and gave nothing, with others that end in the same turn of the event loop. */
-  postEnd?(slot: number, number: number, began: number, ended: number): void;
-  /** Whether much of what was posted has not left yet; where it always has, there is no such thing. */
-  isCongested?(): boolean;
-  /** Resolves when it has left. */
-  whenClear?(): Promise<void>;
-  /** Throws for what it cannot send although structured cloning can. */
-  clone?: (value: unknown) => unknown;
-}
+const sentAgain = (id: number): Meta => ({ id, attempt: 1, how: 'call', adapts: false });
 
 /**
  * Runs the tasks that arrive on the port, in their order, as many at a time as configured. A task is claimed right before
@@ -88,7 +51,10 @@ export class TaskRunner {
   readonly #concurrency: number;
   readonly #exposed: object;
   readonly #callables = new Map<number, GuestCallable>();
-  readonly #messages = new Fifo<unknown[]>();
+  readonly #inbox = new Inbox(this.#callables, () => {
+    this.#tellRunning();
+  });
+  readonly #results: Results;
   // Kept for the few tasks that have one, by number.
   readonly #signals = new Map<number, AbortController>();
   /** Tasks that wait for their modules. */
@@ -98,7 +64,7 @@ export class TaskRunner {
   readonly #streams = new Map<number, GuestStream>();
   /** Streams that nobody reads any more, and that are not there yet. */
   readonly #endedEarly = new Set<number>();
-  readonly #disposers = new Map<number, Disposer[]>();
+  readonly #lent = new Lent();
   /** Tasks of which nobody wants what they give, and whose end may be told late. */
   readonly #quiet = new Set<number>();
   readonly #current: Parameters<typeof setCurrent>[0] & object;
@@ -109,21 +75,6 @@ export class TaskRunner {
   #looping = false;
   /** For the port to be clear. */
   #waiting = false;
-  /** When the last task ended or the loop began: when the next one begins. */
-  #clock = 0;
-  /** When the host was rung last. */
-  #rang = -Infinity;
-  /** Results lie in the ring of which the host was not told. */
-  #untold = false;
-
-  // The batch being worked through: where its next task lies, and how many follow under the same callable.
-  #batch: unknown[] = [];
-  #at = 0;
-  #left = 0;
-  #argc = 0;
-  /** 1 when each entry holds the task's id. */
-  #withId: 0 | 1 = 0;
-  #callable: GuestCallable | undefined;
 
   /** Whether no task runs: those in the works wait for their modules. */
   readonly #isAlone = () => this.#active === this.#loading.size && !isInTask();
@@ -131,6 +82,7 @@ export class TaskRunner {
   constructor(port: GuestPort, config: ServeConfig, exposed: object) {
     this.#port = port;
     this.#table = config.memory === undefined ? undefined : new GuestTable(config.memory, sharedStore);
+    this.#results = new Results(port, this.#table, this.#inbox);
     this.#concurrency = config.concurrency;
     this.#exposed = exposed;
     this.#current = {
@@ -178,11 +130,8 @@ export class TaskRunner {
     this.#received++;
     switch (message[0]) {
       case TASKS:
-        this.#messages.push(message);
-        this.#loop();
-        break;
       case RICH:
-        this.#messages.push(unpackRich(message));
+        this.#inbox.push(message);
         this.#loop();
         break;
       case DEFINE:
@@ -210,7 +159,7 @@ export class TaskRunner {
         break;
       case ASK:
         // Without claims, what waits here counts as begun there: the answer comes when it has been.
-        if (this.#table === undefined) this.#messages.push(message);
+        if (this.#table === undefined) this.#inbox.push(message);
         else this.#tellRunning();
         this.#loop();
         break;
@@ -222,37 +171,32 @@ export class TaskRunner {
   #loop(): void {
     if (!this.#ready || this.#looping) return;
     this.#looping = true;
-    this.#clock = now();
-    while (this.#active < this.#concurrency && !this.#waitsForPort() && (this.#left > 0 || this.#next())) {
-      const batch = this.#batch;
-      const at = this.#at;
-      const number = batch[at] as number;
-      const slot = batch[at + 1] as number;
-      this.#left--;
-      const argc = this.#argc;
-      const values = at + 2 + this.#withId;
-      this.#at = values + argc;
+    const inbox = this.#inbox;
+    const results = this.#results;
+    results.clock = now();
+    while (this.#active < this.#concurrency && !this.#waitsForPort() && inbox.turn()) {
+      const { message, number, slot } = inbox;
       if (this.#table?.claim(slot, number) === false) {
-        if (batch[0] === RICH) discardAll(batch);
+        if (inbox.isRich) discardAll(message);
         continue;
       }
-      const callable = this.#callable as GuestCallable;
-      if (callable.held >= QUIET_MS || callable.peak >= QUIET_MS) this.#showResults(callable.held);
-      if (batch[0] === RICH) this.#startRich(batch, slot, number, callable, this.#clock);
+      const callable = inbox.callable as GuestCallable;
+      results.showBefore(callable);
+      if (inbox.isRich) this.#startRich(message, slot, number, callable, results.clock);
       else
         this.#start(
           callable,
-          batch,
-          values,
-          argc,
+          message,
+          inbox.first,
+          inbox.argc,
           slot,
           number,
-          this.#clock,
-          this.#withId === 1 ? sentAgain(batch[at + 2]) : undefined,
+          results.clock,
+          inbox.id === undefined ? undefined : sentAgain(inbox.id),
         );
     }
     this.#looping = false;
-    if (this.#untold) this.#ring(this.#clock);
+    results.flush();
   }
 
   /** Whether what was posted has yet to leave this process: a task that blocks it, or ends it, would hold or lose that. */
@@ -268,69 +212,8 @@ export class TaskRunner {
     return true;
   }
 
-  /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */
-  #announce(at: number): void {
-    // The clock alone does not tell: between it and the writing, the host's look may have passed.
-    if (this.#isQuiet(at - this.#rang) && this.#table?.isExpected === true) this.#untold = true;
-    else this.#ring(at);
-  }
-
-  /** Whether it may be silent still, after so many ms. */
-  #isQuiet(silence: number): boolean {
-    if (silence < QUIET_MS) return true;
-    return silence < QUIET_AHEAD_MS && this.#left * (this.#callable?.held ?? 0) > QUIET_MS;
-  }
-
-  #ring(at: number): void {
-    this.#rang = at;
-    this.#untold = false;
-    if (this.#table?.ring() === true) this.#port.postMessage(BELL);
-  }
-
-  /** Before a task that may hold the thread for so many ms: no result waits for it. */
-  #showResults(held: number): void {
-    if (this.#untold) this.#ring(this.#clock);
-    if (held < LONG_MS) return;
-    this.#table?.awaitLook(MOMENT_MS);
-    this.#clock = now();
-  }
-
   #tellRunning(): void {
     this.#port.postMessage([HAS, ...this.#running, ...this.#loading]);
-  }
-
-  /** Turns to the next group of tasks. @returns false when there is none */
-  #next(): boolean {
-    if (this.#at >= this.#batch.length) {
-      const message = this.#messages.shift();
-      if (message === undefined) {
-        this.#batch = [];
-        this.#at = 0;
-        return false;
-      }
-      if (message[0] === ASK) {
-        this.#tellRunning();
-        return this.#next();
-      }
-      this.#batch = message;
-      if (message[0] === RICH) {
-        this.#callable = this.#callables.get(message[1] as number);
-        this.#at = 2;
-        this.#left = 1;
-        // The details and the arguments follow the number and the slot.
-        this.#argc = 2;
-        this.#withId = 0;
-        return true;
-      }
-      this.#at = 1;
-    }
-    this.#callable = this.#callables.get(this.#batch[this.#at] as number);
-    const shape = this.#batch[this.#at + 1] as number;
-    this.#withId = shape < 0 ? 1 : 0;
-    this.#argc = shape < 0 ? ~shape : shape;
-    this.#left = this.#batch[this.#at + 2] as number;
-    this.#at += 3;
-    return true;
   }
 
   #startRich(message: unknown[], slot: number, number: number, callable: GuestCallable, began: number): void {
@@ -372,7 +255,7 @@ export class TaskRunner {
       } else this.#fail(slot, number, began, error, callable);
       return;
     }
-    if (disposers.length > 0) this.#disposers.set(number, disposers);
+    if (disposers.length > 0) this.#lent.add(number, disposers);
     if (details.endsQuietly) this.#quiet.add(number);
     this.#start(callable, args, 0, args.length, slot, number, began, details);
   }
@@ -456,14 +339,14 @@ export class TaskRunner {
             result = call(...values.slice(first, first + argc));
         }
       if (isThenable(result)) pending = Promise.resolve(result);
-      if (this.#disposers.size > 0) pending = this.#closeLent(number, pending, result);
+      if (this.#lent.has(number)) pending = this.#lent.close(number, pending, result);
     } catch (error) {
       setCurrent(undefined);
       // As when it rejects: what it was lent is closed first.
-      if (this.#disposers.has(number)) pending = this.#closeLent(number, Promise.reject(error), undefined);
+      if (this.#lent.has(number)) pending = this.#lent.close(number, Promise.reject(error), undefined);
       else {
         this.#fail(slot, number, began, error, callable);
-        noteHeld(callable, this.#clock - began);
+        noteHeld(callable, this.#results.clock - began);
         return;
       }
     }
@@ -471,10 +354,10 @@ export class TaskRunner {
     if (pending === undefined) {
       this.#succeed(slot, number, began, result, callable);
     } else {
-      this.#clock = now();
+      this.#results.clock = now();
       this.#await(pending, slot, number, began, callable);
     }
-    noteHeld(callable, this.#clock - began);
+    noteHeld(callable, this.#results.clock - began);
   }
 
   #await(pending: Promise<unknown>, slot: number, number: number, began: number, callable: GuestCallable): void {
@@ -543,70 +426,17 @@ export class TaskRunner {
   }
 
   #succeed(slot: number, number: number, began: number, result: unknown, callable: GuestCallable): void {
-    const ended = (this.#clock = now());
     // The end of a stream must not overtake its last items, which go by message.
-    const inOrder = this.#streams.size > 0 && this.#streams.has(number);
+    const byMessage = this.#streams.size > 0 && this.#streams.has(number);
     const isQuiet = this.#quiet.size > 0 && this.#quiet.has(number);
     this.#forget(number);
-    const table = this.#table;
-    const value = isQuiet ? undefined : result;
-    if (table === undefined && isQuiet && this.#port.postEnd !== undefined) {
-      this.#port.postEnd(slot, number, began, ended);
-      return;
-    }
-    const tag = tagOf(value);
-    if (table !== undefined && tag >= 0 && !inOrder) {
-      table.write(slot, tag, value, began, ended);
-      this.#announce(ended);
-      return;
-    }
-    let counted = false;
-    try {
-      const wire = tag >= 0 ? undefined : encodeValue(value);
-      if (table !== undefined && wire === undefined && !inOrder && store(table, callable, slot, value, began, ended)) {
-        this.#announce(ended);
-        return;
-      }
-      // Before the message: the host must not find a worker busy whose result it has.
-      counted = true;
-      table?.countEnd();
-      if (wire === undefined) this.#port.postMessage([RESULT, slot, number, began, ended, value]);
-      else {
-        this.#port.postMessage([RESULT, slot, number, began, ended, wire.value, wire.handler], wire.transfer);
-      }
-    } catch (cause) {
-      if (!counted) table?.countEnd();
-      const where = `The result of ${callable.definition.name}`;
-      this.#postFailure(
-        slot,
-        number,
-        began,
-        ended,
-        cloneError(where, findUnclonable(value, [], this.#port.clone), cause),
-      );
-    }
+    if (isQuiet) this.#results.succeedQuietly(slot, number, began, callable);
+    else this.#results.succeed(slot, number, began, result, callable, byMessage);
   }
 
   #fail(slot: number, number: number, began: number, error: unknown, callable: GuestCallable): void {
-    const ended = (this.#clock = now());
     this.#forget(number);
-    explainReferenceError(error, callable);
-    this.#table?.countEnd();
-    this.#postFailure(slot, number, began, ended, error);
-  }
-
-  #postFailure(slot: number, number: number, began: number, ended: number, error: unknown): void {
-    const wire = encodeFailure(error);
-    try {
-      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
-    } catch {
-      // Something in it can be cloned, but not be sent by this port.
-      wire.nodes = wire.nodes.map((node) => {
-        if (node.kind !== 'value' || findUnclonable(node.value, [], this.#port.clone) === undefined) return node;
-        return { kind: 'value', value: `[${describe(node.value)}]` };
-      });
-      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
-    }
+    this.#results.fail(slot, number, began, error, callable);
   }
 
   /** Lets go of what belonged to a task that has ended. */
@@ -615,27 +445,7 @@ export class TaskRunner {
     if (this.#streams.size > 0) this.#streams.delete(number);
     if (this.#endedEarly.size > 0) this.#endedEarly.delete(number);
     if (this.#quiet.size > 0) this.#quiet.delete(number);
-    if (this.#disposers.size === 0) return;
-    for (const dispose of this.#disposers.get(number) ?? []) void dispose(stopped);
-    this.#disposers.delete(number);
-  }
-
-  /** Lets go of what a task was lent before its end is told: the last words of a connection have gone by then. */
-  #closeLent(number: number, pending: Promise<unknown> | undefined, result: unknown): Promise<unknown> | undefined {
-    if (!this.#disposers.has(number)) return pending;
-    const close = () => {
-      const slow: Promise<void>[] = [];
-      // What has yet to be closed stays, for a task that is stopped meanwhile.
-      const left = (this.#disposers.get(number) ?? []).filter((dispose) => {
-        const closing = dispose(false);
-        if (closing !== undefined) slow.push(closing);
-        return closing !== undefined;
-      });
-      this.#disposers.set(number, left);
-      return slow.length === 0 ? undefined : Promise.all(slow);
-    };
-    if (pending !== undefined) return pending.finally(close);
-    return close()?.then(() => result);
+    this.#lent.drop(number, stopped);
   }
 
   #signalOf(number: number): AbortSignal {
@@ -654,29 +464,6 @@ const PEAK_FADES = 0.98;
 function noteHeld(callable: GuestCallable, ms: number): void {
   callable.held = ms;
   callable.peak = Math.max(ms, callable.peak * PEAK_FADES);
-}
-
-/** Puts a small result into the memory that the host shares. @returns false when it has to go by message */
-function store(
-  table: GuestTable,
-  callable: GuestCallable,
-  slot: number,
-  value: unknown,
-  began: number,
-  ended: number,
-): boolean {
-  if (callable.misfits > 0) {
-    callable.misfits--;
-    return false;
-  }
-  if (typeof value === 'string' || typeof value === 'bigint') {
-    if (table.writeText(slot, value, began, ended)) return true;
-  } else {
-    const bytes = pack(value);
-    if (bytes !== undefined) return table.writePacked(slot, bytes, began, ended);
-  }
-  callable.misfits = UNPACKED_AFTER_MISFIT;
-  return false;
 }
 
 /** Lets go of the arguments of a task that is not run: nobody has decoded them. */

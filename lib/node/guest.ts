@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
 import { type MessagePort as NodePort, parentPort } from 'node:worker_threads';
 import type { Endpoint } from '../comlink.js';
-import type { GuestPort } from '../guest/task-runner.js';
+import type { GuestPort } from '../guest/port.js';
 import { wrapSource } from '../guest/source.js';
 import { PORTS } from '../wire/protocol.js';
 import { PortMux, withEvents } from './port-mux.js';

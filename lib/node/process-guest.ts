@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
-import type { GuestPort } from '../guest/task-runner.js';
+import type { GuestPort } from '../guest/port.js';
 import { encodeError } from '../wire/errors.js';
 import { ENDED, findHandled } from '../wire/protocol.js';
 import { NothingToDo } from '../wire/scope.js';

@@ -16,6 +16,7 @@ import { addSite, type Site } from '../site.js';
 import type { Backend } from './backend.js';
 import { type Callable, CallableRegistry, PinnedCallable } from './callables.js';
 import { ResultStream, StreamReader } from './result-stream.js';
+import type { InitialCall } from './initial-call.js';
 import { Ledger } from './ledger.js';
 import { type CheckedPoolOptions, checkSizes, type PoolSize } from './pool-options.js';
 import { RoomWaiters } from './room.js';
@@ -24,7 +25,7 @@ import { SiteSampler } from './site-sampler.js';
 import { TaskLimits } from './task-limits.js';
 import { extraOf, type Special, Task } from './task.js';
 import { VitalSigns } from './vital-signs.js';
-import type { Endings, InitialCall, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
+import type { Endings, RunnerConfig, RunnerExit, WorkerRunner } from './worker-runner.js';
 import { Workforce } from './workforce.js';
 
 /** Deaths of workers, with nothing finished between them, that break a pool. */

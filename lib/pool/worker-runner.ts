@@ -1,10 +1,10 @@
 import { now } from '#host';
 import { sharedStore, unpack } from '#handlers';
-import { decodeValue, encodeValue, wrapGuest } from '../comlink.js';
+import { decodeValue, wrapGuest } from '../comlink.js';
 import type { WorkerDeath } from '../errors.js';
 import { keepExamples } from '../future.js';
 import { setOwnTimeout, unref } from '../timeouts.js';
-import { HostTable, SLOTS } from '../wire/claim-table.js';
+import { HostTable } from '../wire/claim-table.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import {
   ABORT,
@@ -24,17 +24,16 @@ import {
   RESULT,
   RETURN,
   type RichDetails,
-  type Definition,
-  type Initializer,
   UNREADABLE,
 } from '../wire/protocol.js';
-import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { cloneError } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
 import type { Callable } from './callables.js';
+import { InFlight } from './in-flight.js';
+import { encodeInitializer, type InitialCall, unsentInitializer } from './initial-call.js';
 import { Outbox, type Refusals, tellsBegin } from './outbox.js';
 import type { StreamReader } from './result-stream.js';
 import type { Task } from './task.js';
-import { TaskList } from './task-list.js';
 
 /** Tasks that have ended alike: well, or badly. Two arrays and not an object a task: there may be thousands. */
 export interface Endings {
@@ -84,12 +83,6 @@ export interface RunnerConfig {
   initializer: InitialCall | undefined;
 }
 
-/** What the user has each worker run first. */
-export interface InitialCall {
-  definition: Definition;
-  args: readonly unknown[];
-}
-
 /**
  * ms after which results are looked for that a worker has not told of: longer than it keeps silent, and timers come up to a
  * millisecond too soon.
@@ -99,10 +92,8 @@ const LOOK_AFTER_MS = 2;
 const LOOK_AFTER_MUCH_MS = 5;
 
 /**
- * One worker's life, seen from the host: starting, ready, ending, ended. It knows which tasks are in flight to the worker
- * and which of them the worker has begun; it decides nothing.
- *
- * Without shared memory a task that was sent counts as begun, so the pool sends no more than the worker can begin.
+ * One worker's life, seen from the host: starting, ready, ending, ended. It sends tasks and tells how they end; it decides
+ * nothing.
  */
 export class WorkerRunner {
   /** Called when the worker has ended where message ports do not tell: of each object that lives there. */
@@ -118,16 +109,9 @@ export class WorkerRunner {
   /** Held as long as the worker lives, and not longer: Comlink holds on to the endpoint, and thereby to this, until it goes. */
   #serve: ReturnType<typeof wrapGuest> | undefined;
   readonly #table: HostTable | undefined;
-  readonly #nextNumber: () => number;
   readonly #maxTasks: number;
   readonly #outbox: Outbox;
-  readonly #slots: (Task | undefined)[] = [];
-  readonly #free: number[] = [];
-  /** Sent and, as far as is known, not begun; in the order sent. Begun ones are dropped when they are noticed. */
-  readonly #ahead = new TaskList<Task>();
-  /** The task that was begun last, as far as that was noticed, and when it was, in ms on the shared clock. */
-  #latest: Task | undefined;
-  #latestSince = 0;
+  readonly #inFlight: InFlight;
   /** Tasks whose futures ended without the worker: they hold their slots until the worker is through with them. */
   readonly #abandoned = new Set<Task>();
   readonly #resting = new Set<Task>();
@@ -136,8 +120,6 @@ export class WorkerRunner {
   /** Begun tasks whose functions have not been called. */
   readonly #loading = new Set<Task>();
   #pins = 0;
-  #inFlight = 0;
-  #sent = 0;
   #lastError: unknown;
   #terminating = false;
   #pings = 0;
@@ -150,8 +132,8 @@ export class WorkerRunner {
     this.capacity = config.concurrency;
     this.#events = events;
     this.#maxTasks = config.maxTasks;
-    this.#nextNumber = config.nextNumber;
     this.#table = config.backend.sharedMemory ? new HostTable(sharedStore) : undefined;
+    this.#inFlight = new InFlight(this.#table, this.capacity, config.nextNumber);
     this.#connection = config.backend.start(name, {
       message: (data) => {
         this.#receive(data);
@@ -191,41 +173,40 @@ export class WorkerRunner {
         moved,
       );
     } catch (error) {
-      throw unsent(initializer, error, this.#connection.clone);
+      throw unsentInitializer(initializer, error, this.#connection.clone);
     }
   }
 
   /** Whether tasks may be sent to it at all. */
   get accepting(): boolean {
-    return (this.state === 'ready' || this.state === 'starting') && this.#sent < this.#maxTasks;
+    return (this.state === 'ready' || this.state === 'starting') && this.#inFlight.sent < this.#maxTasks;
   }
 
   /** True when it has had all the tasks that it may have, and none of them is left. */
   get spent(): boolean {
-    return !this.pinned && this.#sent >= this.#maxTasks && this.#inFlight === 0;
+    return !this.pinned && this.#inFlight.sent >= this.#maxTasks && this.idle;
   }
 
   /** Tasks that it can be sent before it has no slot left. */
   get room(): number {
+    const { room, sent } = this.#inFlight;
     // Without shared memory it is sent only what it can begin at once, so nothing before it is ready.
-    const unshared = this.state === 'starting' ? 0 : this.capacity;
-    const slots = this.#table === undefined ? unshared : SLOTS;
-    return Math.min(slots - this.#inFlight, this.#maxTasks - this.#sent);
+    return Math.min(this.#table === undefined && this.state === 'starting' ? 0 : room, this.#maxTasks - sent);
   }
 
   /** Tasks sent that the worker has not begun. */
   get unbegun(): number {
-    return this.#table === undefined ? 0 : (this.#sent - this.#table.begun) | 0;
+    return this.#inFlight.unbegun;
   }
 
   /** Tasks that the worker has begun and not ended. */
   get active(): number {
-    return this.#table === undefined ? this.#inFlight : (this.#table.begun - this.#table.ended) | 0;
+    return this.#inFlight.active;
   }
 
   /** True when nothing is in flight to it, as far as the host has heard. */
   get idle(): boolean {
-    return this.#inFlight === 0;
+    return this.#inFlight.size === 0;
   }
 
   /**
@@ -233,28 +214,26 @@ export class WorkerRunner {
    * A task that was stopped ends with it, whatever else lives there.
    */
   get drained(): boolean {
-    return this.#inFlight === this.#abandoned.size && (!this.pinned || this.#abandoned.size > 0);
+    return this.#inFlight.size === this.#abandoned.size && (!this.pinned || this.#abandoned.size > 0);
   }
 
   /** How many tasks it has begun since its start. */
   get progress(): number {
-    return this.#table?.begun ?? this.#sent;
+    return this.#inFlight.progress;
   }
 
   isBegun(task: Task): boolean {
-    return task.runner === this && (this.#table === undefined || this.#table.isBegun(task.slot, task.number));
+    return this.#inFlight.isBegun(task);
   }
 
   /** Begun tasks whose futures have not ended yet. */
   begunTasks(): Task[] {
-    return this.#slots.filter(
-      (task): task is Task => task !== undefined && this.isBegun(task) && !this.#abandoned.has(task),
-    );
+    return this.#inFlight.begun().filter((task) => !this.#abandoned.has(task));
   }
 
   /** Tasks that it has been sent and not begun. */
   unbegunTasks(): Task[] {
-    return [...this.#ahead].filter((task) => !this.isBegun(task));
+    return this.#inFlight.ahead();
   }
 
   /**
@@ -263,8 +242,11 @@ export class WorkerRunner {
    * @returns those that did not go because something in them cannot be cloned
    */
   send(tasks: readonly Task[]): Endings {
-    if (this.#inFlight === this.#resting.size) this.#connection.ref();
-    for (const task of tasks) this.#take(task);
+    if (this.#inFlight.size === this.#resting.size) this.#connection.ref();
+    for (const task of tasks) {
+      this.#inFlight.add(task);
+      task.runner = this;
+    }
     const refused = this.#settleRefused(this.#outbox.send(tasks));
     this.#tellBegun(tasks);
     this.#noteIdle();
@@ -273,56 +255,30 @@ export class WorkerRunner {
 
   /** Takes a task back. @returns false when the worker has begun it */
   takeBack(task: Task): boolean {
-    if (this.#table?.takeBack(task.slot, task.number) !== true) return false;
-    this.#release(task);
-    this.#sent--;
+    if (!this.#inFlight.reclaim(task)) return false;
+    this.#withdraw(task);
     this.#noteIdle();
     return true;
   }
 
   /** The oldest task that it has not begun. */
   get oldest(): Task | undefined {
-    this.#noticeBegun();
-    return this.#ahead.first;
+    return this.#inFlight.oldest;
   }
 
-  /**
-   * About how long it goes on with what it runs, in ms. What has run for longer than its kind usually does may go on for as
-   * long again as it is late.
-   */
+  /** About how long it goes on with what it runs before it has a slot for more, in ms. */
   get busyFor(): number {
-    if (this.#table === undefined || this.active < this.capacity) return 0;
-    this.#noticeBegun();
-    if (this.#latest === undefined) return 0;
-    const { estimate = 0 } = this.#latest.callable;
-    // Of several that are interleaved, one will end before.
-    return this.capacity > 1 ? estimate / this.capacity : Math.abs(estimate - (now() - this.#latestSince));
-  }
-
-  /** Drops from those ahead what has been begun. */
-  #noticeBegun(): void {
-    const before = this.#latest;
-    for (let task = this.#ahead.first; task !== undefined && this.isBegun(task); task = this.#ahead.first) {
-      this.#ahead.remove(task);
-      this.#latest = task;
-    }
-    if (this.#latest !== before) this.#latestSince = now();
+    return this.#inFlight.busyFor;
   }
 
   /** Takes back the oldest of the tasks that it has not begun, at most `count`. What was moved there has to stay. */
   takeOldest(count: number): Task[] {
-    this.#noticeBegun();
-    const oldest: Task[] = [];
-    for (const task of this.#ahead) {
-      if (oldest.length === count) break;
-      if (!task.moves) oldest.push(task);
-    }
-    return this.#takeBackAll(oldest);
+    return this.#takeBackAll(this.#inFlight.oldestOf(count));
   }
 
   /** Takes back what it has not begun and is of lower priority. */
   takeLower(priority: number): Task[] {
-    return this.#takeBackAll([...this.#ahead].filter((task) => task.priority < priority && !task.moves));
+    return this.#takeBackAll(this.#inFlight.lowerThan(priority));
   }
 
   /** The youngest first: the worker begins the oldest meanwhile, and would begin those behind the ones that it finds gone. */
@@ -393,8 +349,9 @@ export class WorkerRunner {
   /** Has the worker forget a callable that the pool has forgotten, unless it has tasks that call it. */
   forget(callable: Callable): void {
     // The message would overtake the tasks that wait there; the last of them asks again.
-    if (this.state !== 'ended' && !this.#slots.some((task) => task?.callable === callable))
-      this.#outbox.forget(callable);
+    if (this.state === 'ended') return;
+    for (const task of this.#inFlight) if (task.callable === callable) return;
+    this.#outbox.forget(callable);
   }
 
   /** Takes no more tasks. */
@@ -408,7 +365,7 @@ export class WorkerRunner {
     this.#terminating = true;
     this.state = 'ending';
     this.#connection.ref();
-    if (this.#inFlight === 0) this.#connection.end();
+    if (this.idle) this.#connection.end();
     else this.#connection.terminate();
   }
 
@@ -423,7 +380,7 @@ export class WorkerRunner {
    * a task that it had begun by now, and has not then, has ended with that message.
    */
   #askForLost(): void {
-    const begun = this.#slots.filter((task): task is Task => task !== undefined && this.isBegun(task));
+    const begun = this.#inFlight.begun();
     if (begun.some(({ special }) => typeof special === 'object')) {
       // It may have been an item of a stream, which goes on without it.
       this.#lastError = new DOMException('A message of the worker cannot be read here', 'DataCloneError');
@@ -438,7 +395,7 @@ export class WorkerRunner {
     // What ended before the answer lies in the ring.
     this.#readRing();
     const lost = (this.#suspects.shift() ?? [])
-      .filter(({ task, number }) => task.runner === this && task.number === number && !has.has(number))
+      .filter(({ task, number }) => this.#inFlight.find(task.slot, number) === task && !has.has(number))
       .map(({ task }) => task);
     for (const task of lost) this.#release(task);
     const values = lost.map(({ callable }) =>
@@ -449,9 +406,7 @@ export class WorkerRunner {
 
   /** Tasks whose message the worker cannot read: a lone one fails; of several, each is sent alone to find the one. */
   #onUnreadable(count: number): void {
-    const tasks = this.#slots.filter(
-      (task): task is Task => task !== undefined && this.#outbox.wentIn(task.slot, count),
-    );
+    const tasks = [...this.#inFlight].filter(({ slot }) => this.#outbox.wentIn(slot, count));
     const [first] = tasks;
     if (tasks.length === 1 && first !== undefined) {
       const error = cloneError(
@@ -459,8 +414,7 @@ export class WorkerRunner {
         undefined,
         undefined,
       );
-      this.#release(first);
-      this.#sent--;
+      this.#withdraw(first);
       this.#tell({ failed: true, tasks: [first], values: [error] });
       return;
     }
@@ -471,10 +425,7 @@ export class WorkerRunner {
 
   /** What could not be sent is in flight no more. */
   #settleRefused({ tasks, errors }: Refusals): Endings {
-    for (const task of tasks) {
-      this.#release(task);
-      this.#sent--;
-    }
+    for (const task of tasks) this.#withdraw(task);
     return { failed: true, tasks, values: errors };
   }
 
@@ -484,40 +435,28 @@ export class WorkerRunner {
     for (const task of tasks) if (task.runner === this && tellsBegin(task)) this.#events.begun(task, 0);
   }
 
-  #take(task: Task): void {
-    const slot = this.#free.pop() ?? this.#slots.length;
-    this.#slots[slot] = task;
-    task.slot = slot;
-    task.runner = this;
-    task.number = this.#nextNumber();
-    if (task.id === 0) task.id = task.number;
-    this.#inFlight++;
-    this.#sent++;
-    this.#ahead.append(task);
-    this.#table?.offer(slot, task.number);
-  }
-
   #release(task: Task): void {
-    if (task.list === (this.#ahead as unknown)) this.#ahead.remove(task);
-    if (task === this.#latest) this.#latest = undefined;
-    this.#slots[task.slot] = undefined;
-    this.#free.push(task.slot);
-    task.slot = -1;
+    this.#inFlight.remove(task);
     if (this.#resting.size > 0) this.#resting.delete(task);
     if (this.#loading.size > 0) this.#loading.delete(task);
     task.runner = undefined;
-    this.#inFlight--;
     if (task.callable.forgotten) this.forget(task.callable);
   }
 
+  /** Lets go of a task that the worker has not had after all. */
+  #withdraw(task: Task): void {
+    this.#release(task);
+    this.#inFlight.sent--;
+  }
+
   #noteIdle(): void {
-    if (this.#inFlight === 0) this.idleSince = now();
-    if (this.#inFlight === this.#resting.size) this.#noteRef();
+    if (this.idle) this.idleSince = now();
+    if (this.#inFlight.size === this.#resting.size) this.#noteRef();
   }
 
   #noteRef(): void {
     if (this.#terminating) return;
-    if (this.#inFlight > this.#resting.size) this.#connection.ref();
+    if (this.#inFlight.size > this.#resting.size) this.#connection.ref();
     else this.#connection.unref();
   }
 
@@ -530,8 +469,8 @@ export class WorkerRunner {
     switch (message[0]) {
       case RESULT:
       case FAILURE: {
-        const task = this.#slots[message[1] as number];
-        if (task === undefined || task.number !== message[2]) return;
+        const task = this.#inFlight.find(message[1], message[2]);
+        if (task === undefined) return;
         // What ended before it lies in the ring.
         if (this.#table !== undefined && this.#table.readable > 0) this.#readRing();
         this.#endOne(task, message);
@@ -541,8 +480,8 @@ export class WorkerRunner {
         this.#endQuietly(message as number[]);
         break;
       case BEGUN: {
-        const task = this.#slots[message[1] as number];
-        if (task?.number === message[2] && task !== undefined) this.#events.begun(task, message[3] as number);
+        const task = this.#inFlight.find(message[1], message[2]);
+        if (task !== undefined) this.#events.begun(task, message[3] as number);
         break;
       }
       case UNREADABLE:
@@ -552,15 +491,15 @@ export class WorkerRunner {
         this.#failLost(new Set(message.slice(1)));
         break;
       case LOADING: {
-        const task = this.#slots[message[1] as number];
-        if (task === undefined || task.number !== message[2]) break;
+        const task = this.#inFlight.find(message[1], message[2]);
+        if (task === undefined) break;
         if (message[3] === true) this.#loading.add(task);
         else this.#loading.delete(task);
         break;
       }
       case ITEMS: {
-        const task = this.#slots[message[1] as number];
-        if (task?.number === message[2] && typeof task?.special === 'object') this.#receiveItems(task, message);
+        const task = this.#inFlight.find(message[1], message[2]);
+        if (typeof task?.special === 'object') this.#receiveItems(task, message);
         break;
       }
       case READY:
@@ -618,8 +557,8 @@ export class WorkerRunner {
   #endQuietly(message: readonly number[]): void {
     const endings: Endings = { failed: false, tasks: [], values: [] };
     for (let at = 1; at < message.length; at += 4) {
-      const task = this.#slots[message[at] as number];
-      if (task?.number !== (message[at + 1] as number)) continue;
+      const task = this.#inFlight.find(message[at], message[at + 1]);
+      if (task === undefined) continue;
       this.#release(task);
       this.#events.timed(task, message[at + 2] as number, message[at + 3] as number);
       endings.tasks.push(task);
@@ -637,7 +576,7 @@ export class WorkerRunner {
     const unreadable: Endings = { failed: true, tasks: [], values: [] };
     for (let i = 0; i < count; i++) {
       const { slot, value, packed, began, ended } = table.read();
-      const task = this.#slots[slot];
+      const task = this.#inFlight.at(slot);
       if (task === undefined) continue;
       this.#release(task);
       this.#events.timed(task, began, ended);
@@ -658,7 +597,7 @@ export class WorkerRunner {
       });
     }
     // It rings seldom while it is busy: what it ends next it may not tell of before a slow task has ended.
-    if (count > 0 && this.#inFlight > 0 && this.state !== 'ended') this.#lookLater();
+    if (count > 0 && !this.idle && this.state !== 'ended') this.#lookLater();
   }
 
   #lookLater(): void {
@@ -698,10 +637,10 @@ export class WorkerRunner {
     this.#serve = undefined;
     const begun: Task[] = [];
     const unbegun: Task[] = [];
-    for (const task of this.#slots) {
-      if (task === undefined || this.#abandoned.has(task)) continue;
+    for (const task of this.#inFlight) {
+      if (this.#abandoned.has(task)) continue;
       // Begun for good, or taken back for good.
-      const isBegun = this.#table?.takeBack(task.slot, task.number) !== true && this.#outbox.wasRead(task.slot, read);
+      const isBegun = !this.#inFlight.reclaim(task) && this.#outbox.wasRead(task.slot, read);
       (isBegun ? begun : unbegun).push(task);
     }
     const loading = new Set(this.#lastError === undefined ? [] : this.#loading);
@@ -717,33 +656,4 @@ export class WorkerRunner {
       unbegun: unbegun.sort(byOrder),
     });
   }
-}
-
-/** The initializer as it crosses, to each worker anew; and what of it is moved there. */
-function encodeInitializer({ definition, args }: InitialCall): { initializer: Initializer; moved: unknown[] } {
-  const handled: Initializer['handled'] = [];
-  const moved: unknown[] = [];
-  const encoded = args.map((arg, i) => {
-    const wire = encodeValue(arg);
-    // What is only to be moved is copied: there are other workers.
-    if (wire?.handler === undefined) return arg;
-    handled.push([i, wire.handler]);
-    moved.push(...wire.transfer);
-    return wire.value;
-  });
-  return { initializer: { definition, args: encoded, handled }, moved };
-}
-
-/** Why a worker could not be told what it is for: most likely an argument of its initializer cannot be sent. */
-function unsent(
-  initializer: Initializer | undefined,
-  cause: unknown,
-  clone: ((value: unknown) => unknown) | undefined,
-): unknown {
-  for (const [i, arg] of (initializer?.args ?? []).entries()) {
-    const found = findUnclonable(arg, [], clone);
-    const where = `Argument ${String(i + 1)} of the initializer ${String(initializer?.definition.name)}`;
-    if (found !== undefined) return cloneError(where, found, cause);
-  }
-  return cause;
 }
