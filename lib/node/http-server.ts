@@ -11,11 +11,17 @@ export interface HttpServerOptions extends PreforkOptions {
   concurrentTasksPerWorker?: number | undefined;
   /** Requests that may wait in line in each process; further ones are answered with 503 and Retry-After. @default 1024 */
   maxPending?: number | undefined;
-  /** ms that a client has for the headers of a request: `headersTimeout` of node:http. @default 60_000 */
+  /**
+   * ms that a client has for the headers of a request: `headersTimeout` of node:http. At most `requestTimeout`; 0 or
+   * `Infinity` for no limit. @default 60_000, or `requestTimeout` if that is less
+   */
   headersTimeout?: number | undefined;
-  /** ms that a client has for a whole request: `requestTimeout` of node:http. @default 300_000 */
+  /** ms that a client has for a whole request: `requestTimeout` of node:http; 0 or `Infinity` for no limit. @default 300_000 */
   requestTimeout?: number | undefined;
-  /** ms that a connection without a request is kept: `keepAliveTimeout` of node:http. @default 5_000 */
+  /**
+   * ms that a connection without a request is kept: `keepAliveTimeout` of node:http; 0 or `Infinity` for ever. So long
+   * a process that `reload` has replaced stays for clients that may come back by it. @default 5_000
+   */
   keepAliveTimeout?: number | undefined;
   /** Bytes that the headers of a request may take: `maxHeaderSize` of node:http. @default 16_384 */
   maxHeaderSize?: number | undefined;
@@ -57,17 +63,16 @@ export async function serveHttp(app: URL | string, options: HttpServerOptions): 
     backlog: checkCount(given.backlog ?? 1024, 'backlog', 1),
     concurrency: checkCount(given.concurrentTasksPerWorker ?? 64, 'concurrentTasksPerWorker', 1, true),
     maxPending: checkCount(given.maxPending ?? 1024, 'maxPending', 0, true),
-    headersTimeout: checkDuration(given.headersTimeout ?? 60_000, 'headersTimeout'),
-    requestTimeout: checkDuration(given.requestTimeout ?? 300_000, 'requestTimeout'),
-    keepAliveTimeout: checkDuration(given.keepAliveTimeout ?? 5000, 'keepAliveTimeout'),
+    ...checkLimits(given),
+    keepAliveTimeout: toNodeTimeout(given.keepAliveTimeout ?? 5000, 'keepAliveTimeout'),
     maxHeaderSize: checkCount(given.maxHeaderSize ?? 16_384, 'maxHeaderSize', 1),
   };
   return await prefork(
     {
       name: 'HTTP server',
       loads: 'the application',
-      begin: (executor, where, drain, report) =>
-        executor.submit(guest.serve, where as never, url, settings, drain, proxy(report) as never),
+      begin: (executor, where, { drain, hurry }, report) =>
+        executor.submit(guest.serve, where as never, url, settings, drain, hurry, proxy(report) as never),
     },
     given,
   );
@@ -78,4 +83,26 @@ function toUrl(app: unknown): string {
   if (typeof app !== 'string') throw new TypeError(`serveHttp needs the URL of a module: received ${show(app)}`);
   // A path may have in it what means something in a URL; one of Windows begins as a URL does.
   return URL.canParse(app) && !/^[A-Za-z]:[\\/]/.test(app) ? app : pathToFileURL(app).href;
+}
+
+/** Node refuses headers that may take longer than their request. */
+function checkLimits(given: Partial<HttpServerOptions>): { headersTimeout: number; requestTimeout: number } {
+  const requestTimeout = toNodeTimeout(given.requestTimeout ?? 300_000, 'requestTimeout');
+  const most = requestTimeout === 0 ? Infinity : requestTimeout;
+  const headersTimeout = toNodeTimeout(given.headersTimeout ?? Math.min(60_000, most), 'headersTimeout');
+  if (headersTimeout > most) {
+    throw new RangeError(
+      `'headersTimeout' must be at most 'requestTimeout', which is ${String(most)} ms: received ${show(given.headersTimeout)}`,
+    );
+  }
+  return { headersTimeout, requestTimeout };
+}
+
+/** Most ms of a timer of Node's. */
+const MOST_MS = 2 ** 31 - 1;
+
+/** Node takes whole ms, and 0 for what has no limit. */
+function toNodeTimeout(value: unknown, name: string): number {
+  const ms = checkDuration(value, name);
+  return ms === Infinity ? 0 : Math.min(Math.ceil(ms), MOST_MS);
 }

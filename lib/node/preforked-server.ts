@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
+import { WorkerDiedError } from '../errors.js';
 import { disregard, type Future } from '../future.js';
-import { checkCount, checkFunction, checkSignal, show } from '../options.js';
+import { checkCount, checkFunction, checkSignal, readOptions, show } from '../options.js';
 import type { AnyFunction } from '../callable.js';
 import { ProcessPoolExecutor } from '../process.js';
 import { checkTimeout } from '../timeouts.js';
@@ -41,8 +42,22 @@ export interface PreforkOptions {
 export interface PreforkedServer extends PooledServer {
   /** Counters, now and since the start, of all processes: as they told them last, which is at most a tenth of a second ago. */
   stats(): ServerStats;
-  /** Replaces the processes one by one, each when its successor listens: their modules are loaded anew, and nothing fails. */
+  /**
+   * Replaces the processes one by one, each when its successor listens: their modules are loaded anew, and nothing fails.
+   * Another call while one is under way begins anew with what is still to be replaced, and both end together.
+   *
+   * @returns when the old processes have ended what they serve
+   * @throws what a process throws before it listens (rejects): those from before go on
+   */
   reload(): Promise<void>;
+}
+
+/** How a process is told to end. */
+export interface Ending {
+  /** Aborted when it is to accept no more, and to end with what it serves. */
+  drain: AbortSignal;
+  /** Aborted when the whole server ends: nobody else serves clients that come back. */
+  hurry: AbortSignal;
 }
 
 /** What one kind of preforked server does in its processes. */
@@ -55,7 +70,7 @@ export interface Serving {
   readonly initializer?: AnyFunction | undefined;
   readonly initargs?: readonly unknown[] | undefined;
   /**
-   * Has the one process of a pool serve, until `drain` is aborted and all it serves has ended.
+   * Has the one process of a pool serve, until it is told to end and all it serves has ended.
    *
    * @param where - what it listens on
    * @param report - to be told of its counts, for the first time when it listens
@@ -63,7 +78,7 @@ export interface Serving {
   begin(
     executor: ProcessPoolExecutor,
     where: ListenHandle | OwnAddress,
-    drain: AbortSignal,
+    ending: Ending,
     report: (counts: ServerStats, address: AddressInfo) => void,
   ): Future<ServerStats>;
 }
@@ -80,6 +95,9 @@ interface Member {
   executor: ProcessPoolExecutor;
   future: Future<ServerStats>;
   drain: AbortController;
+  hurry: AbortController;
+  /** After how many reloads it was started. */
+  generation: number;
   counts: ServerStats;
   listening: Promise<void>;
   /** Since when it listens, on the clock of `performance`. */
@@ -124,7 +142,12 @@ class ProcessServer implements PreforkedServer {
   #bound: BoundAddress | undefined;
   #listensOn: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
-  #reloading: Promise<void> = Promise.resolve();
+  /** Successors are started, until the last one listens. */
+  #replacing: Promise<unknown> = Promise.resolve();
+  /** What the last call of `reload` has returned. */
+  #reloading: Promise<unknown> = Promise.resolve();
+  /** How often it was reloaded. */
+  #generation = 0;
   /** ms before the next process is replaced that dies early. */
   #backoff = 0;
   #started = 0;
@@ -132,9 +155,9 @@ class ProcessServer implements PreforkedServer {
   constructor(serving: Serving, options: Partial<PreforkOptions>) {
     this.#serving = serving;
     this.#processes = checkCount(options.processes ?? parallelism(), 'processes', 1);
-    this.#address = { port: checkPort(options.port), host: options.host };
+    this.#address = { port: checkPort(options.port), host: checkHost(options.host) };
     this.#reusePort = checkReusePort(options.reusePort);
-    this.#signals = options.signals ?? true;
+    this.#signals = checkSignals(options.signals);
     checkFunction(options.onWorkerError, 'onWorkerError');
     this.#onWorkerError = options.onWorkerError;
     checkSignal(options.signal);
@@ -143,21 +166,42 @@ class ProcessServer implements PreforkedServer {
   }
 
   async start(): Promise<void> {
-    this.#signal?.throwIfAborted();
-    // The first process chooses the port, if anybody may.
-    if (this.#reusePort) await this.#add().listening;
-    else {
-      this.#bound = await bindAddress(this.#address.port, this.#address.host);
-      this.#listensOn = this.#bound.address;
+    const signal = this.#signal;
+    signal?.throwIfAborted();
+    let abort!: () => void;
+    // A module may never come to an end.
+    const aborted = new Promise<never>((_resolve, reject) => {
+      abort = () => {
+        reject(signal?.reason as Error);
+      };
+    });
+    signal?.addEventListener('abort', abort);
+    try {
+      await Promise.race([this.#startAll(), aborted]);
+    } finally {
+      signal?.removeEventListener('abort', abort);
     }
-    const members = Array.from({ length: this.#processes - this.#members.size }, () => this.#add());
-    await Promise.all(members.map(({ listening }) => listening));
-    this.#signal?.throwIfAborted();
-    this.#signal?.addEventListener('abort', this.#abort, { once: true });
+    signal?.addEventListener('abort', this.#abort, { once: true });
     if (this.#signals) {
       process.on('SIGTERM', this.#onTerm);
       process.on('SIGHUP', this.#onHup);
     }
+  }
+
+  async #startAll(): Promise<void> {
+    // The first process chooses the port, if anybody may.
+    if (this.#reusePort) await this.#add().listening;
+    else {
+      const bound = await bindAddress(this.#address.port, this.#address.host);
+      if (this.#closing !== undefined) {
+        bound.handle.close();
+        return;
+      }
+      this.#bound = bound;
+      this.#listensOn = bound.address;
+    }
+    const members = Array.from({ length: this.#vacancies }, () => this.#add());
+    await Promise.all(members.map(({ listening }) => listening));
   }
 
   address(): AddressInfo {
@@ -173,13 +217,20 @@ class ProcessServer implements PreforkedServer {
   }
 
   reload(): Promise<void> {
-    const next = this.#reloading.then(() => this.#replaceAll());
-    this.#reloading = next.catch(() => undefined);
-    return next;
+    if (this.#closing !== undefined) return Promise.reject(new Error(`The ${this.#serving.name} was closed`));
+    const generation = ++this.#generation;
+    // What does not listen yet may have loaded what was there before, or hang in it. It serves nobody.
+    for (const member of this.#members) if (member.listensSince === undefined) this.#dismiss(member);
+    const replacing = this.#replacing.then(() => this.#replaceAll(generation));
+    // Not until the old ones have ended: a client may stay for hours.
+    this.#replacing = replacing.catch(() => undefined);
+    const reloading = replacing.then((ends) => Promise.all(ends));
+    this.#reloading = reloading;
+    return reloading.then(() => undefined);
   }
 
-  close(options: { grace?: number } = {}): Promise<void> {
-    const grace = checkTimeout(options.grace, 'grace');
+  close(options?: { grace?: number }): Promise<void> {
+    const grace = checkTimeout(readOptions(options, 'close').grace, 'grace');
     // In a moment: all that ends by it is to see that it is closing.
     this.#closing ??= Promise.resolve().then(() => this.#close());
     if (grace !== undefined) {
@@ -203,13 +254,15 @@ class ProcessServer implements PreforkedServer {
   };
 
   readonly #onHup = () => {
+    if (this.#closing !== undefined) return;
     this.reload().catch((error: unknown) => {
-      this.#report(error);
+      this.#report(error, 'could not be reloaded, and goes on as it is');
     });
   };
 
   #add(): Member {
     const drain = new AbortController();
+    const hurry = new AbortController();
     let listening!: () => void;
     const { initializer, initargs, loads } = this.#serving;
     const executor = new ProcessPoolExecutor({
@@ -225,6 +278,8 @@ class ProcessServer implements PreforkedServer {
       executor,
       future: undefined as unknown as Future<ServerStats>,
       drain,
+      hurry,
+      generation: this.#generation,
       counts: noCounts(),
       listening: new Promise((resolve) => {
         listening = resolve;
@@ -242,7 +297,7 @@ class ProcessServer implements PreforkedServer {
     const where = this.#reusePort
       ? { port: this.#listensOn?.port ?? this.#address.port, host: this.#address.host }
       : new ListenHandle(this.#bound?.handle);
-    member.future = this.#serving.begin(executor, where, drain.signal, report);
+    member.future = this.#serving.begin(executor, where, { drain: drain.signal, hurry: hurry.signal }, report);
     disregard(member.future);
     this.#members.add(member);
     const ended = new Promise<void>((_resolve, reject) => {
@@ -253,11 +308,10 @@ class ProcessServer implements PreforkedServer {
         void executor.shutdown({ cancelFutures: true });
         if (member.listensSince === undefined) {
           const closed = new Error(`The server was closed before its process had loaded ${loads}`);
-          reject(outcome?.status === 'rejected' && this.#closing === undefined ? outcome.reason : closed);
-        } else if (outcome?.status === 'rejected' && !member.leaving) {
-          if (member.hasHeir) this.#report(outcome.reason);
-          else this.#replaceDead(outcome.reason, member.listensSince);
-        }
+          const failed = outcome?.status === 'rejected' && this.#closing === undefined && !member.leaving;
+          reject(failed ? outcome.reason : closed);
+        } else if (outcome?.status === 'rejected' && !member.leaving)
+          this.#onDeath(this.#inOwnWords(outcome.reason), member.listensSince);
       });
     });
     member.listening = Promise.race([member.listening, ended]);
@@ -275,63 +329,119 @@ class ProcessServer implements PreforkedServer {
     this.#past.failed += failed + active + waiting;
   }
 
-  /** @param listensSince - undefined when it died before it listened */
-  #replaceDead(reason: unknown, listensSince: number | undefined): void {
+  /** Processes that are wanted beside those that serve, or will. One that has an heir leaves its place to that. */
+  get #vacancies(): number {
+    let vacancies = this.#processes;
+    for (const { leaving, hasHeir } of this.#members) if (!leaving && !hasHeir) vacancies--;
+    return vacancies;
+  }
+
+  /**
+   * A process has died, or could not be started.
+   *
+   * @param listensSince - undefined when it died before it listened
+   */
+  #onDeath(reason: unknown, listensSince: number | undefined): void {
     if (this.#closing !== undefined) return;
-    this.#report(reason);
+    this.#report(reason, 'lost a process, which is replaced');
+    if (this.#vacancies <= 0) return;
     if (listensSince !== undefined && performance.now() - listensSince >= STEADY_MS) this.#backoff = 0;
     const delay = this.#backoff;
     this.#backoff = Math.min(LONGEST_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, 2 * delay));
     setTimeout(() => {
-      if (this.#closing !== undefined) return;
-      this.#add().listening.catch((error: unknown) => {
-        this.#replaceDead(error, undefined);
+      if (this.#closing !== undefined || this.#vacancies <= 0) return;
+      const member = this.#add();
+      member.listening.catch((error: unknown) => {
+        if (!member.leaving) this.#onDeath(error, undefined);
       });
     }, delay);
   }
 
-  async #replaceAll(): Promise<void> {
-    const ends: Promise<void>[] = [];
-    for (const old of [...this.#members]) {
-      if (this.#closing !== undefined || !this.#members.has(old)) continue;
-      // Should it die meanwhile, this one takes its place.
-      old.hasHeir = true;
-      try {
-        await this.#add().listening;
-      } catch (error) {
-        old.hasHeir = false;
-        if (!this.#members.has(old)) this.#replaceDead(error, undefined);
-        throw error;
+  /** A process was one task of a pool; that such can be tried again is nothing to those who have a server. */
+  #inOwnWords(reason: unknown): unknown {
+    if (!(reason instanceof WorkerDiedError)) return reason;
+    const { exitCode, signal } = reason;
+    const how = signal === undefined ? `with exit code ${String(exitCode)}` : `by ${signal}`;
+    return new WorkerDiedError(`A process of the ${this.#serving.name} died ${how}`, reason);
+  }
+
+  /** Ends a process that does not serve yet. */
+  #dismiss(member: Member): void {
+    member.leaving = true;
+    void member.executor.killWorkers();
+  }
+
+  /**
+   * Replaces all processes of earlier generations.
+   *
+   * @returns what is left to wait for: the ends of the old ones
+   */
+  async #replaceAll(generation: number): Promise<Promise<unknown>[]> {
+    const ends: Promise<unknown>[] = [];
+    try {
+      for (const old of [...this.#members]) {
+        if (this.#closing !== undefined || generation !== this.#generation) break;
+        if (old.leaving || !this.#members.has(old)) continue;
+        await this.#replace(old);
+        ends.push(old.executor.shutdown());
       }
-      old.leaving = true;
-      old.drain.abort();
-      // Not waited for before the next one: a client may stay for hours.
-      ends.push(old.executor.shutdown());
+      // In place of those that had died.
+      while (this.#closing === undefined && generation === this.#generation && this.#vacancies > 0)
+        await this.#add().listening;
+    } catch (error) {
+      if (generation === this.#generation) throw error;
     }
-    await Promise.all(ends);
+    // A later call has taken over.
+    if (generation !== this.#generation) ends.push(this.#reloading);
+    return ends;
+  }
+
+  async #replace(old: Member): Promise<void> {
+    // Should it die meanwhile, this one takes its place.
+    old.hasHeir = true;
+    const heir = this.#add();
+    try {
+      await heir.listening;
+    } catch (error) {
+      old.hasHeir = false;
+      if (!heir.leaving && !this.#members.has(old)) this.#onDeath(error, undefined);
+      throw error;
+    }
+    old.leaving = true;
+    old.drain.abort();
   }
 
   async #close(): Promise<void> {
-    process.off('SIGTERM', this.#onTerm);
-    process.off('SIGHUP', this.#onHup);
     this.#signal?.removeEventListener('abort', this.#abort);
-    for (const { listensSince, drain, executor } of this.#members) {
-      if (listensSince !== undefined) drain.abort();
+    for (const { listensSince, drain, hurry, executor } of this.#members) {
+      if (listensSince !== undefined) {
+        drain.abort();
+        hurry.abort();
+      }
       // It serves nobody, and may not have been sent the address that is let go now.
       else void executor.killWorkers();
     }
     this.#bound?.handle.close();
     await Promise.all([...this.#members].map(({ executor }) => executor.shutdown()));
+    // Not before: a signal that comes once more, to all of a group for instance, is not to end this process while it drains.
+    process.off('SIGTERM', this.#onTerm);
+    process.off('SIGHUP', this.#onHup);
   }
 
-  #report(error: unknown): void {
+  #report(error: unknown, what: string): void {
     if (this.#onWorkerError !== undefined) tell(this.#onWorkerError, error, undefined, 'onWorkerError');
-    else
-      process.emitWarning(
-        `A process of the ${this.#serving.name} died and is replaced: ${String(error)}`,
-        'WorkerError',
-      );
+    else process.emitWarning(`The ${this.#serving.name} ${what}: ${String(error)}`, 'WorkerError');
   }
+}
+
+function checkHost(given: unknown): string | undefined {
+  if (given === undefined || typeof given === 'string') return given;
+  throw new TypeError(`'host' must be a string: received ${show(given)}`);
+}
+
+function checkSignals(given: unknown): boolean {
+  if (given === undefined || typeof given === 'boolean') return given ?? true;
+  throw new TypeError(`'signals' must be a boolean: received ${show(given)}`);
 }
 
 function checkReusePort(given: unknown): boolean {

@@ -84,7 +84,7 @@ export async function serveSocketsPreforked(
       loads: 'the handler',
       initializer,
       initargs,
-      begin: (executor, where, drain, report) => {
+      begin: (executor, where, { drain }, report) => {
         const lend = () => {
           // What it cannot have any more it does not need.
           if (drain.aborted || serving.done()) return;

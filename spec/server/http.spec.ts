@@ -4,41 +4,19 @@ import { Agent } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
-import { type HttpServerOptions, type PreforkedServer, serveHttp } from 'concurrent-futures/server';
+import { serveHttp } from 'concurrent-futures/server';
 import { Gate } from '../support/gate.js';
 import { fetchFrom } from '../support/http.js';
+import { appUrl, at, HttpServers, pidOf } from '../support/http-servers.js';
+import { Mood } from '../support/mood.js';
 import { lives, Script } from '../support/scripts.js';
-import { closed, dial, readToEnd } from '../support/tcp.js';
+import { ask, closed, dial, readToEnd } from '../support/tcp.js';
 import { eventually, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
-const appUrl = (name: string): URL => new URL(`../fixtures/apps/${name}.js`, import.meta.url);
-
 describe('serveHttp', () => {
-  const servers: PreforkedServer[] = [];
-  const disposables: Disposable[] = [];
-
-  async function serve(app = 'listener', options: Partial<HttpServerOptions> = {}): Promise<PreforkedServer> {
-    const serving = serveHttp(appUrl(app), { port: 0, host: '127.0.0.1', processes: 1, signals: false, ...options });
-    const server = await settled(serving, 'the start of the server');
-    servers.push(server);
-    return server;
-  }
-
-  function makeGate(): Gate {
-    const gate = new Gate(false);
-    disposables.push(gate);
-    return gate;
-  }
-
-  const at = (path: string, gate: Gate): string => `${path}?gate=${encodeURIComponent(String(gate.token))}`;
-
-  const pidOf = async (port: number): Promise<number> => Number((await fetchFrom(port, '/pid')).text);
-
-  afterEach(async () => {
-    const ends = Promise.all(servers.splice(0).map((server) => server.close({ grace: 0 })));
-    for (const disposable of disposables.splice(0)) disposable[Symbol.dispose]();
-    await settled(ends, 'the end of the servers');
-  });
+  const servers = new HttpServers();
+  const serve = servers.serve.bind(servers);
+  const makeGate = servers.makeGate.bind(servers);
 
   for (const [app, tag] of [
     ['express', 'express'],
@@ -74,6 +52,67 @@ describe('serveHttp', () => {
     expect(await fetchFrom(port, '/again')).to.include({ status: 500 });
     expect(await fetchFrom(port, '/hello/apple?n=1')).to.include({ status: 200 });
     expect(errors).to.deep.equal([]);
+  });
+
+  it('a module that was compiled to CommonJS is served by its own default export', async () => {
+    const listener = "(request, response) => response.end('apple')";
+    const app = `data:text/javascript,export default { __esModule: true, default: ${listener} };`;
+    expect(await fetchFrom((await serve(new URL(app))).address().port, '/')).to.include({ text: 'apple' });
+  });
+
+  it('a fetch handler that does not read a body leaves its connection to the next request', async () => {
+    const { port } = (await serve('fetch-handler')).address();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    try {
+      for (let i = 0; i < 3; i++) {
+        const refused = await fetchFrom(port, '/nowhere', { method: 'POST', body: randomBytes(1_000_000), agent });
+        expect(refused).to.include({ status: 404 });
+        expect(await fetchFrom(port, '/hello/apple?n=1', { agent })).to.include({ status: 200 });
+      }
+    } finally {
+      agent.destroy();
+    }
+  });
+
+  it('a fetch handler whose body is not sent is told so: to HEAD, and to a client that has left', async () => {
+    const server = await serve('fetch-handler');
+    const { port } = server.address();
+    const cancelled = async (count: number) => {
+      while ((await fetchFrom(port, '/cancelled')).text !== String(count));
+    };
+    expect(await fetchFrom(port, '/endless', { method: 'HEAD' })).to.include({ status: 200 });
+    await settled(cancelled(1), 'the end of what HEAD does not get');
+    const gate = makeGate();
+    const controller = new AbortController();
+    const leaving = rejectionOf(fetchFrom(port, at('/endless', gate), { signal: controller.signal }));
+    await gate.arrived();
+    controller.abort();
+    await leaving;
+    gate.open();
+    await settled(cancelled(2), 'the end of what a client does not get that has left');
+  });
+
+  it('a fetch handler gets what is sent to a server as to a proxy; what is no request is answered with 400', async () => {
+    const { port } = (await serve('fetch-handler')).address();
+    for (const [request, answer] of [
+      ['GET http://apple:80/hello/apple?n=1 HTTP/1.1\r\nHost: apple', /^HTTP\/1\.1 200 [^]*hello apple 1/],
+      ['GET /hello/apple?n=1 HTTP/1.1\r\nHost: a b', /^HTTP\/1\.1 400 /],
+      ['TRACE /hello/apple?n=1 HTTP/1.1\r\nHost: apple', /^HTTP\/1\.1 400 /],
+    ] as const) {
+      expect((await ask(port, `${request}\r\nConnection: close\r\n\r\n`)).toString()).to.match(answer);
+    }
+  });
+
+  it('a request that had to wait does not run in the context of the one before it', async () => {
+    const server = await serve('with-context', { concurrentTasksPerWorker: 1 });
+    const { port } = server.address();
+    const gate = makeGate();
+    const first = fetchFrom(port, at('/wait', gate));
+    await gate.arrived();
+    const second = fetchFrom(port, '/banana');
+    await eventually(() => server.stats().waiting === 1, 'the one that waits');
+    gate.open();
+    expect([(await first).text, (await second).text]).to.deep.equal(['nobody', 'nobody']);
   });
 
   it('close() while a process starts, after a death or for a reload, ends', async () => {
@@ -156,6 +195,13 @@ describe('serveHttp', () => {
       [{ concurrentTasksPerWorker: 0 }, RangeError, /concurrentTasksPerWorker/],
       [{ maxPending: -1 }, RangeError, /maxPending/],
       [{ headersTimeout: NaN }, RangeError, /headersTimeout/],
+      [
+        { headersTimeout: 500, requestTimeout: 400 },
+        RangeError,
+        /'headersTimeout' .* 'requestTimeout', which is 400 ms/,
+      ],
+      [{ host: 5 }, TypeError, /'host'/],
+      [{ signals: 'no' }, TypeError, /'signals'/],
       [{ reusePort: 'yes' }, TypeError, /reusePort/],
       [{ onWorkerError: 'apple' }, TypeError, /onWorkerError/],
     ] as const) {
@@ -335,11 +381,7 @@ describe('serveHttp', () => {
     const gate = makeGate();
     const app = appUrl('loads-once');
     app.searchParams.set('gate', String(gate.token));
-    const server = await settled(
-      serveHttp(app, { port: 0, host: '127.0.0.1', processes: 1, signals: false }),
-      'the start',
-    );
-    servers.push(server);
+    const server = await serve(app);
     const reloading = rejectionOf(server.reload());
     await gate.arrived();
     await settled(server.close(), 'close()');
@@ -357,6 +399,7 @@ describe('serveHttp', () => {
     const pid = await pidOf(port);
     await rejectionOf(fetchFrom(port, '/die'));
     await eventually(() => heard.length === 1, 'the death');
+    expect(String(heard[0])).to.equal('WorkerDiedError: A process of the HTTP server died with exit code 7');
     const next = await pidOf(port);
     expect(next).to.not.equal(pid);
     gate.open();
@@ -415,7 +458,8 @@ describe('serveHttp', () => {
   });
 
   it('close() and reload() do not wait for a client that has said nothing', async () => {
-    const server = await serve('listener');
+    // So long a process that was replaced keeps connections for clients that may come back.
+    const server = await serve('listener', { keepAliveTimeout: 100 });
     const { port } = server.address();
     const silent = [await dial(port), await dial(port)];
     await fetchFrom(port, '/pid');
@@ -456,6 +500,16 @@ describe('serveHttp', () => {
     expect(await rejectionOf(serve('listener', { signal: AbortSignal.abort(reason) }))).to.equal(reason);
   });
 
+  it('`signal` ends a start that never ends', async () => {
+    using mood = new Mood('hangs');
+    const controller = new AbortController();
+    const starting = rejectionOf(serve(mood.app, { signal: controller.signal }));
+    await mood.taken(1);
+    const reason = new Error('apple');
+    controller.abort(reason);
+    expect(await starting).to.equal(reason);
+  });
+
   it('close() during reload() ends both', async () => {
     const server = await serve('listener', { processes: 2 });
     const reloading = server.reload();
@@ -482,6 +536,18 @@ describe('serveHttp', () => {
     await eventually(() => server.stats().active === 0, 'the end of its request');
   });
 
+  it('a limit is any number of ms, or none', async () => {
+    for (const options of [
+      { requestTimeout: 30_000 },
+      { requestTimeout: 0 },
+      { headersTimeout: 0.5, requestTimeout: 1e12, keepAliveTimeout: 1.5 },
+      { headersTimeout: Infinity, requestTimeout: Infinity, keepAliveTimeout: Infinity },
+    ]) {
+      const { port } = (await serve('listener', options)).address();
+      expect(await fetchFrom(port, '/pid')).to.include({ status: 200 });
+    }
+  });
+
   it('headers above `maxHeaderSize` are answered with 431', async () => {
     const server = await serve('listener', { maxHeaderSize: 1000 });
     const client = await dial(server.address().port);
@@ -502,8 +568,6 @@ describe('serveHttp: signals and orphans', () => {
     return Number(port);
   }
 
-  const at = (path: string): string => `${path}?gate=${encodeURIComponent(String((gate ??= new Gate(false)).token))}`;
-
   afterEach(async () => {
     gate?.[Symbol.dispose]();
     gate = undefined;
@@ -512,11 +576,16 @@ describe('serveHttp: signals and orphans', () => {
 
   it('SIGTERM drains: requests finish, then the process ends', async () => {
     const port = await start();
-    const waiting = fetchFrom(port, at('/wait'));
-    await gate!.arrived();
+    gate = new Gate(false);
+    const waiting = fetchFrom(port, at('/wait', gate));
+    await gate.arrived();
     script!.child.kill('SIGTERM');
     await settled(refused(port), 'the end of accepting');
-    gate!.open();
+    // As from a terminal that goes, and from a runner that passes on what the whole group has got.
+    script!.child.kill('SIGHUP');
+    script!.child.kill('SIGTERM');
+    await turns(50);
+    gate.open();
     expect((await waiting).text).to.equal('waited');
     expect(await settled(script!.ended)).to.deep.equal({ code: 0, signal: null });
   });
@@ -532,8 +601,9 @@ describe('serveHttp: signals and orphans', () => {
   it('a server that is killed leaves no orphan, although a request blocks its process', async () => {
     const port = await start();
     const { text } = await fetchFrom(port, '/pid');
-    const blocked = rejectionOf(fetchFrom(port, at('/block')));
-    await gate!.arrived();
+    gate = new Gate(false);
+    const blocked = rejectionOf(fetchFrom(port, at('/block', gate)));
+    await gate.arrived();
     await script!.kill('SIGKILL');
     await eventually(() => !lives(Number(text)), 'the end of the orphan');
     await blocked;
