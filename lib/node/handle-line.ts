@@ -42,12 +42,14 @@ export class HandleLine {
 
   #pass(message: unknown, handle: SendHandle | undefined, done: (error: Error | null) => void): boolean {
     if (handle === undefined) return this.#send(message, undefined, done);
-    this.#leaving = true;
-    return this.#send(message, handle, (error) => {
+    const hasLeft = this.#send(message, handle, (error) => {
       this.#leaving = false;
       done(error);
       this.#fill();
     });
+    // Not before: one that is refused by throwing never leaves.
+    this.#leaving = true;
+    return hasLeft;
   }
 
   #fill(): void {

@@ -1,5 +1,6 @@
 import { Duplex, Readable, Writable } from 'node:stream';
 import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web';
+import { types } from 'node:util';
 import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { UNREADABLE } from '../wire/guarded-endpoint.js';
@@ -40,7 +41,11 @@ export type Handle = import('node:child_process').SendHandle;
 /** The channel, seen from either side. */
 export interface Channel {
   readonly connected: boolean;
-  /** @returns false when much of what was sent has not left yet; `done` is called when this message has */
+  /**
+   * @param done - called when this message has left, never before this returns
+   * @returns false when much of what was sent has not left yet
+   * @throws what serialization throws; then nothing was sent
+   */
   send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): boolean;
 }
 
@@ -98,8 +103,10 @@ export class IpcMultiplexer {
     const replacements = transfer.length > 0 ? this.#replacementsOf(transfer) : undefined;
     const data = replacements === undefined ? message : substitute(message, (value) => replacements.get(value));
     const frame = toFrame(port, data, replacements !== undefined);
+    const hasLeft = this.#channel.send(frame, handle, this.#noteSent);
+    // Not before: of what the channel refuses by throwing nobody tells that it has left.
     this.#unsent++;
-    if (!this.#channel.send(frame, handle, this.#noteSent) || isLarge(frame[2])) this.#congested = true;
+    if (!hasLeft || isLarge(frame[2])) this.#congested = true;
     // Moved is moved, although a process can only be sent a copy.
     for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
   }
@@ -264,6 +271,8 @@ function isSimple(data: unknown): boolean {
   let left = MOST_PARTS;
   const visit = (value: unknown): boolean => {
     if (typeof value !== 'object' || value === null) return typeof value !== 'symbol' && typeof value !== 'function';
+    // They look plain, and Node refuses them: too late when a handle goes along, or when they wait behind one.
+    if (types.isProxy(value) || types.isArgumentsObject(value)) return false;
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== Array.prototype) return false;
     for (const key of Object.keys(value)) {

@@ -46,6 +46,16 @@ const HOSTILE: Record<string, () => unknown> = {
     }),
 };
 
+/** What looks like plain data, and cannot be cloned. */
+const ALMOST_PLAIN: Record<string, () => unknown> = {
+  'a proxy of an object': () => new Proxy({ a: 1 }, {}),
+  'a proxy of an array': () => [new Proxy([1], {})],
+  'an arguments object': function () {
+    // eslint-disable-next-line prefer-rest-params
+    return arguments;
+  },
+};
+
 const pair = (a: unknown, b: unknown) => [a, b];
 
 /** Has a step of the handler of traps throw on this side while `body` runs. */
@@ -210,6 +220,23 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         expect(instance(await rejectionOf(endless), Error).name).to.equal('DataCloneError');
         expect(await settled(pool.submit(() => (globalThis as { mark?: number }).mark))).to.equal(1);
       });
+
+      for (const [what, make] of Object.entries(ALMOST_PLAIN)) {
+        it(`${what} as a result or an item is refused, and large results after it hold up no task`, async () => {
+          const pool = bench.pool({ maxWorkers: 1 });
+          const large = async () => {
+            expect(await settled(pool.submit((n: number) => 'x'.repeat(n), 100_000))).to.have.lengthOf(100_000);
+            expect(await settled(pool.submit(() => 'small'))).to.equal('small');
+          };
+          const result = await rejectionAs(pool.submit(make), DOMException);
+          expect(result.name).to.equal('DataCloneError');
+          await large();
+          const give = (0, eval)(`(function* () { yield (${make.toString()})(); })`) as () => Generator;
+          const item = await rejectionAs(pool.stream(give).next(), DOMException);
+          expect(item.name).to.equal('DataCloneError');
+          await large();
+        });
+      }
 
       for (const [what, makeHarm] of Object.entries(HOSTILE)) {
         it(`a value that throws ${what} when it is read fails its task alone, on both ways and in a stream`, async () => {
@@ -1369,23 +1396,28 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         }
       });
 
-      it('a task that is refused leaves its socket here', async () => {
-        const { client, socket, close } = await connection();
-        try {
-          const pool = bench.pool({ maxWorkers: 1 });
-          const never = (given: Socket, other: unknown) => typeof given + typeof other;
-          await rejectionAs(
-            pool.submit(never, socket, () => 1),
-            DOMException,
-          );
-          expect(socket.destroyed).to.equal(false);
-          const answer = text(client);
-          socket.end('brie');
-          expect(await settled(answer)).to.equal('brie');
-        } finally {
-          close();
-        }
-      });
+      for (const [what, unclonable] of Object.entries({ 'a function': () => 1, 'a proxy': new Proxy({}, {}) })) {
+        it(`a task that is refused for ${what} leaves its socket here, and lets others through`, async () => {
+          const connections = [await connection(), await connection(), await connection()] as const;
+          const [refused, ...others] = connections;
+          try {
+            const pool = bench.pool({ maxWorkers: 1 });
+            const never = (given: Socket, other: unknown) => typeof given + typeof other;
+            await rejectionAs(pool.submit(never, refused.socket, unclonable), DOMException);
+            for (const { client, socket } of others) {
+              const answer = text(client);
+              await settled(pool.submit((given: Socket) => given.end('gouda') && 1, socket));
+              expect(await settled(answer)).to.equal('gouda');
+            }
+            expect(refused.socket.destroyed).to.equal(false);
+            const answer = text(refused.client);
+            refused.socket.end('brie');
+            expect(await settled(answer)).to.equal('brie');
+          } finally {
+            for (const { close } of connections) close();
+          }
+        });
+      }
 
       it('what a worker writes to a socket before it ends it arrives whole: 20 MB', async () => {
         const { client, socket, close } = await connection();

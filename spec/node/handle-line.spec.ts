@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Server } from 'node:net';
 import { HandleLine } from '../../dist/node/handle-line.js';
+import { thrownBy } from '../support/watchdog.js';
 
 describe('HandleLine', () => {
   const handle = new Server();
@@ -53,5 +54,18 @@ describe('HandleLine', () => {
     line.close();
     leave[0]?.();
     expect(given).to.deep.equal(['apple']);
+  });
+
+  it('a handle whose message cannot be sent holds up nothing', () => {
+    const { line, given, leave } = makeLine();
+    const failing = new HandleLine((message, ...rest) => {
+      if (message === 'bad apple') throw new DOMException('refused', 'DataCloneError');
+      return line.send(message, ...rest);
+    });
+    thrownBy(() => failing.send('bad apple', handle, ignore), DOMException);
+    expect(failing.send('pear', handle, ignore)).to.equal(true);
+    leave[0]?.();
+    expect(failing.send('plum', handle, ignore)).to.equal(true);
+    expect(given).to.deep.equal(['pear', 'plum']);
   });
 });

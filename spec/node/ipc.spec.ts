@@ -1,0 +1,32 @@
+import { expect } from 'chai';
+import { type Channel, IpcMultiplexer, TASK_PORT } from '../../dist/node/ipc.js';
+import { settled, thrownBy } from '../support/watchdog.js';
+
+describe('IpcMultiplexer', () => {
+  it('a message that the channel refuses leaves nobody waiting for it to leave', async () => {
+    const leave: (() => void)[] = [];
+    let refuses = true;
+    const channel: Channel = {
+      connected: true,
+      send: (_message, _handle, done) => {
+        if (refuses) throw new DOMException('refused', 'DataCloneError');
+        leave.push(() => {
+          done(null);
+        });
+        return false;
+      },
+    };
+    const ipc = new IpcMultiplexer(channel, 0);
+    thrownBy(() => {
+      ipc.post(TASK_PORT, ['bad apple']);
+    }, DOMException);
+    expect(ipc.congested).to.equal(false);
+    refuses = false;
+    ipc.post(TASK_PORT, ['pear']);
+    expect(ipc.congested).to.equal(true);
+    const clear = ipc.clear();
+    leave[0]?.();
+    await settled(clear);
+    expect(ipc.congested).to.equal(false);
+  });
+});
