@@ -190,6 +190,21 @@ describe('ProcessPoolExecutor: orphans', () => {
     });
   }
 
+  it('a process whose parent dies while it starts is gone, although its initializer never ends', async () => {
+    const script = new Script(new URL('./fixtures/early-orphan.js', import.meta.url));
+    let pid: number | undefined;
+    try {
+      const [started] = await script.printed(/started (\d+)\n/);
+      pid = Number(started);
+      await script.kill();
+      await script.printed(/blocked (\d+)\n/);
+      await eventually(() => !lives(Number(started)), 'the end of the orphan');
+    } finally {
+      await script.kill();
+      if (pid !== undefined && lives(pid)) process.kill(pid, 'SIGKILL');
+    }
+  });
+
   it('idle processes are gone when SIGKILL has ended their parent', async () => {
     const script = new Script(busyPool);
     try {

@@ -21,7 +21,8 @@ import { WORKER_MARK } from './worker-mark.js';
 /** How many messages of the task port were read. */
 let read = 0;
 
-if (process.env[WORKER_MARK] !== undefined) {
+const mark = process.env[WORKER_MARK];
+if (mark !== undefined) {
   // Not for processes that this one may start.
   Reflect.deleteProperty(process.env, WORKER_MARK);
   // From the start on: the file of a worker of one's own may throw before it serves.
@@ -32,6 +33,7 @@ if (process.env[WORKER_MARK] !== undefined) {
   process.on('exit', () => {
     tellHost(READ_COUNT, read);
   });
+  watchParent(Number(mark));
 }
 
 function tellHost(port: number, data: unknown): void {
@@ -95,7 +97,6 @@ export class ParentChannel {
       },
     };
     transferHandlers.set('handle', handles);
-    watchParent();
   }
 
   connect(receive: (message: unknown) => void, unreadable: () => void): GuestPort {
@@ -159,18 +160,31 @@ function ignore(): void {
   // Intentionally empty.
 }
 
-/** Ends this process within a second of its parent's death even when its thread is blocked and hears of nothing. */
-function watchParent(): void {
+/**
+ * Ends this process within a second of its parent's death even when its thread is blocked and hears of nothing. What
+ * started it may stand between the two: it is watched as well.
+ *
+ * @param host - the parent as it has named itself: it may have died before anything here could ask for it
+ */
+function watchParent(host: number): void {
   const watch = `
-    const { workerData: parent } = require('node:worker_threads');
-    setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL'); }, 300);
+    const { host, starter } = require('node:worker_threads').workerData;
+    const isGone = () => {
+      try {
+        return !process.kill(host, 0);
+      } catch (error) {
+        return error.code === 'ESRCH';
+      }
+    };
+    setInterval(() => {
+      if (process.ppid !== starter || isGone()) process.kill(process.pid, 'SIGKILL');
+    }, 300);
   `;
   const limits = { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8, stackSizeMb: 1 };
-  // Asked here: before that thread has come up, a task may block this one and the parent may die.
-  const workerData = process.ppid;
   const watcher = new Worker(watch, {
     eval: true,
-    workerData,
+    // Asked here: before that thread has come up, a task may block this one and the parent may die.
+    workerData: { host, starter: process.ppid },
     execArgv: [],
     resourceLimits: limits,
     name: 'parent watch',

@@ -103,7 +103,7 @@ function toForkOptions({ resourceLimits = {}, ...options }: ProcessOptions): For
   if (stackSizeMb !== undefined) limits.push(`--stack-size=${String(Math.round(stackSizeMb * 1000))}`);
   return {
     ...options,
-    env: { ...(options.env ?? process.env), [WORKER_MARK]: '1' },
+    env: { ...(options.env ?? process.env), [WORKER_MARK]: String(process.pid) },
     execArgv: [...(options.execArgv ?? inheritedFlags(process.execArgv)), ...limits],
     serialization: 'advanced',
   };
