@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
@@ -189,6 +190,19 @@ describe('ProcessPoolExecutor: orphans', () => {
       }
     });
   }
+
+  it('processes that loop for ever are gone after their parent although they preload what takes much memory', async () => {
+    const script = new Script(busyPool, [fileURLToPath(new URL('./fixtures/heavy-preload.cjs', import.meta.url))]);
+    let pids: number[] = [];
+    try {
+      pids = (await script.printed(/busy (\d+)\n/, 2)).map(Number);
+      await script.kill();
+      await eventually(() => !pids.some(lives), 'the end of the orphans');
+    } finally {
+      await script.kill();
+      pids.filter(lives).forEach((pid) => process.kill(pid, 'SIGKILL'));
+    }
+  });
 
   it('a process whose parent dies while it starts is gone, although its initializer never ends', async () => {
     const script = new Script(new URL('./fixtures/early-orphan.js', import.meta.url));

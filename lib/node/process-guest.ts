@@ -186,6 +186,8 @@ function watchParent(host: number): void {
     // Asked here: before that thread has come up, a task may block this one and the parent may die.
     workerData: { host, starter: process.ppid },
     execArgv: [],
+    // What NODE_OPTIONS preloads would run there, too, and may need more memory than that thread is given.
+    env: {},
     resourceLimits: limits,
     name: 'parent watch',
   });
