@@ -36,6 +36,70 @@ describe('ProcessPoolExecutor: the channel', () => {
     }
     expect(await settled(pool.submit(() => 1))).to.equal(1);
   });
+
+  const losses: Record<string, () => unknown> = {
+    'has closed its descriptor': () => {
+      process.getBuiltinModule('node:fs').closeSync(3);
+      return new Promise((resolve) => setTimeout(resolve, 60_000));
+    },
+    'has closed its descriptor, and ends': () => {
+      process.getBuiltinModule('node:fs').closeSync(3);
+    },
+    'has disconnected it unheard': () => {
+      process.removeAllListeners('disconnect');
+      process.disconnect();
+      return new Promise((resolve) => setTimeout(resolve, 60_000));
+    },
+    'has it taken for disconnected': () => {
+      process.connected = false;
+    },
+  };
+  for (const [what, lose] of Object.entries(losses)) {
+    it(`a task that ${what} fails with its process, and the next one has another`, async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const pid = await settled(pool.submit(() => process.pid));
+      await rejectionAs(pool.submit(lose), WorkerDiedError);
+      expect(await settled(pool.submit(() => process.pid))).to.not.equal(pid);
+      expect(lives(pid)).to.equal(false);
+    });
+  }
+
+  const harms: Record<string, () => unknown> = {
+    'deletes process.send': () => Reflect.deleteProperty(process, 'send'),
+    'removes who listens to messages': () => process.removeAllListeners('message') === process,
+    'removes all who listen': () => process.removeAllListeners() === process,
+  };
+  for (const [what, harm] of Object.entries(harms)) {
+    it(`a task that ${what} cuts its process off from nothing`, async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const pid = await settled(pool.submit(() => process.pid));
+      expect(await settled(pool.submit(harm))).to.equal(true);
+      expect(await settled(pool.submit(() => process.pid))).to.equal(pid);
+      const server = createServer().listen(0, '127.0.0.1');
+      try {
+        await settled(once(server, 'listening'));
+        for (let i = 0; i < 2; i++) {
+          expect(await settled(pool.submit((given: Server) => given.close().listening, server))).to.equal(false);
+        }
+      } finally {
+        server.close();
+      }
+      expect(await settled(pool.submit(() => process.pid))).to.equal(pid);
+    });
+  }
+
+  it('a task that removes all who listen leaves its process to end with its channel', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const pid = await settled(
+      pool.submit(() => {
+        setInterval(() => undefined, 1000);
+        process.removeAllListeners();
+        return process.pid;
+      }),
+    );
+    await settled(pool.shutdown());
+    expect(lives(pid)).to.equal(false);
+  });
 });
 
 describe('ProcessPoolExecutor: handles', () => {

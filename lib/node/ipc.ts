@@ -47,6 +47,8 @@ export interface Channel {
    * @throws what serialization throws; then nothing was sent
    */
   send(message: unknown, handle: Handle | undefined, done: (error: Error | null) => void): boolean;
+  /** Told when a message could not leave, for a side that hears by nothing else that the channel is lost. */
+  lost?(): void;
 }
 
 interface Listener {
@@ -124,7 +126,8 @@ export class IpcMultiplexer {
   }
 
   /** Where the channel broke meanwhile, the end of the other side tells what becomes of its tasks. */
-  readonly #noteSent = () => {
+  readonly #noteSent = (error: Error | null) => {
+    if (error !== null) this.#channel.lost?.();
     if (--this.#unsent > 0) return;
     this.#congested = false;
     for (const resolve of this.#onClear.splice(0)) resolve();

@@ -16,7 +16,14 @@ import {
   toFrame,
   tryToFrame,
 } from './ipc.js';
+import { KeptListeners } from './kept-listeners.js';
 import { WORKER_MARK } from './worker-mark.js';
+
+/** As it was before any task could take it away. */
+const send = process.send?.bind(process);
+/** What tells Node's own part of the channel of handles, and of who listens. */
+const INTERNAL_EVENTS = ['internalMessage', 'newListener', 'removeListener'];
+const listeners = new KeptListeners(process, INTERNAL_EVENTS);
 
 /** How many messages of the task port were read. */
 let read = 0;
@@ -26,20 +33,19 @@ if (mark !== undefined) {
   // Not for processes that this one may start.
   Reflect.deleteProperty(process.env, WORKER_MARK);
   // From the start on: the file of a worker of one's own may throw before it serves.
-  process.on('uncaughtExceptionMonitor', (error) => {
+  listeners.on('uncaughtExceptionMonitor', (error: Error) => {
     tellHost(STRAY_ERROR, encodeError(error));
   });
   // Tasks that were sent and not read are none that a dying process has begun.
-  process.on('exit', () => {
+  listeners.on('exit', () => {
     tellHost(READ_COUNT, read);
   });
   watchParent(Number(mark));
 }
 
 function tellHost(port: number, data: unknown): void {
-  if (!process.connected) return;
   try {
-    process.send?.(toFrame(port, data, false), undefined, {}, () => undefined);
+    send?.(toFrame(port, data, false), undefined, {}, () => undefined);
   } catch {
     // An error with something in it that cannot be sent: the end of this process tells of it.
   }
@@ -56,10 +62,10 @@ export class ParentChannel {
   constructor() {
     const ipc = new IpcMultiplexer(
       {
-        get connected() {
-          return process.connected;
-        },
-        send: (message, handle, done) => process.send?.(message, handle, {}, done) === true,
+        // It is as long as this process goes on.
+        connected: true,
+        send: (message, handle, done) => send?.(message, handle, {}, done) === true,
+        lost: endProcess,
       },
       1,
     );
@@ -77,15 +83,13 @@ export class ParentChannel {
         // Comlink listens as long as the process lives.
       },
     };
-    process.on('message', (frame, handle) => {
+    listeners.on('message', (frame: unknown, handle: Handle | undefined) => {
       // Its task may have to wait, for the module of its function at least. Until then nobody else listens to it, and a
       // peer that resets its connection would end this process.
       if (isSocket(handle)) handle.on('error', ignore);
       ipc.receive(frame, handle);
     });
-    process.on('disconnect', () => {
-      process.exit();
-    });
+    listeners.on('disconnect', endProcess);
     const handles: TransferHandler<unknown, WireHandle> & { discard(wire: WireHandle): void } = {
       canHandle: () => false,
       serialize: () => {
@@ -116,7 +120,7 @@ export class ParentChannel {
     const tellEnds = () => {
       if (ends.length > 0) this.#ipc.post(TASK_PORT, [ENDED, ...ends.splice(0)]);
     };
-    process.on('exit', tellEnds);
+    listeners.on('exit', tellEnds);
     return {
       postEnd: (...end) => {
         if (ends.push(...end) === end.length) setImmediate(tellEnds);
@@ -154,6 +158,11 @@ function openHandle([handle, head, allowHalfOpen, served]: WireHandle): unknown 
   handle.allowHalfOpen = allowHalfOpen;
   if (head !== null) handle.unshift(head);
   return handle;
+}
+
+/** The host hears no more of this process, and would wait for it for ever. */
+function endProcess(): void {
+  process.exit();
 }
 
 function ignore(): void {

@@ -119,6 +119,8 @@ class ProcessConnection implements Connection {
   readonly #line: HandleLine;
   /** Of sockets that were handed over and may not have arrived: Node closes them here when they have, and else nobody does. */
   #underWay: { socket: Socket; handle: RawHandle }[] = [];
+  /** Of a process that is to end by itself: when that has taken too long. */
+  #grace: ReturnType<typeof setOwnTimeout> | undefined;
 
   constructor(child: ChildProcess, events: ConnectionEvents) {
     this.#child = child;
@@ -192,12 +194,13 @@ class ProcessConnection implements Connection {
   end(): void {
     // The child ends when its channel does. One that does not, because its thread is blocked, is ended.
     if (this.#child.connected) this.#child.disconnect();
-    const timer = setOwnTimeout(() => {
+    this.#giveGrace();
+  }
+
+  #giveGrace(): void {
+    this.#grace ??= setOwnTimeout(() => {
       this.terminate();
     }, GRACE_MS);
-    this.#child.once('exit', () => {
-      clearOwnTimeout(timer);
-    });
   }
 
   terminate(): void {
@@ -225,7 +228,12 @@ class ProcessConnection implements Connection {
       }
       events.exit({ ...exit, ...(cause === undefined ? {} : { cause }) }, read);
     };
+    child.once('disconnect', () => {
+      // One that goes on without its channel, which a task may have harmed, would never be heard of again.
+      if (exit === undefined) this.#giveGrace();
+    });
     child.once('exit', (code, signal) => {
+      clearOwnTimeout(this.#grace);
       exit = { exitCode: code ?? undefined, signal: signal ?? undefined };
       if (child.connected)
         child.once('disconnect', () => {
