@@ -1,10 +1,12 @@
+import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
-import { passGate } from './support/gate.js';
+import { passGate, passGateAsync } from './support/gate.js';
 import { useBench } from './support/pool-under-test.js';
 import { capabilities, makeExecutor } from './support/process-pool.js';
 import { lives, Script } from './support/scripts.js';
@@ -99,6 +101,33 @@ describe('ProcessPoolExecutor: the channel', () => {
     );
     await settled(pool.shutdown());
     expect(lives(pid)).to.equal(false);
+  });
+
+  it('a task that is submitted when an idle process has lost its channel goes to another one', async () => {
+    const children: ChildProcess[] = [];
+    const note = (message: unknown) => {
+      children.push((message as { process: ChildProcess }).process);
+    };
+    subscribe('child_process', note);
+    try {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const gate = bench.gate();
+      const loseLater = (0, eval)(`(token) => {
+        const pass = ${passGateAsync.toString()};
+        // Blocked, it hears of nothing and lives on.
+        void pass(token).then(() => { process.getBuiltinModule('node:fs').closeSync(3); for (;;); });
+        return process.pid;
+      }`) as (token: unknown) => number;
+      const pid = await settled(pool.submit(loseLater, gate.token));
+      const [child] = children;
+      expect(child?.pid).to.equal(pid);
+      const lost = once(child as ChildProcess, 'disconnect');
+      gate.open();
+      await settled(lost, 'the end of the channel');
+      expect(await settled(pool.submit(() => process.pid))).to.not.equal(pid);
+    } finally {
+      unsubscribe('child_process', note);
+    }
   });
 });
 

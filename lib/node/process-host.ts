@@ -161,6 +161,10 @@ class ProcessConnection implements Connection {
 
   readonly clone = tryToFrame;
 
+  get lost(): boolean {
+    return !this.#child.connected;
+  }
+
   #noteUnderWay(socket: Socket): void {
     const handle = rawHandle(socket);
     if (handle === undefined) return;

@@ -25,6 +25,8 @@ export interface Connection {
   readonly guestPort: unknown;
   /** How many messages were sent by the task port; undefined where shared memory tells what the guest has begun. */
   readonly sent: number | undefined;
+  /** Whether it is known that nothing reaches the worker any more; its end follows. */
+  readonly lost?: boolean;
   /**
    * Sends by the task port.
    *

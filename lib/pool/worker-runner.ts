@@ -179,7 +179,8 @@ export class WorkerRunner {
 
   /** Whether tasks may be sent to it at all. */
   get accepting(): boolean {
-    return (this.state === 'ready' || this.state === 'starting') && this.#inFlight.sent < this.#maxTasks;
+    const isOpen = (this.state === 'ready' || this.state === 'starting') && this.#connection.lost !== true;
+    return isOpen && this.#inFlight.sent < this.#maxTasks;
   }
 
   /** True when it has had all the tasks that it may have, and none of them is left. */
