@@ -3,7 +3,7 @@ import { sharedStore } from '#handlers';
 import { decodeValue, discardValue, exposeObject, transfer } from '../comlink.js';
 import { GuestTable } from '../wire/claim-table.js';
 import { encodeError } from '../wire/errors.js';
-import { type Disposer, NothingToDo } from '../wire/scope.js';
+import type { Disposer } from '../wire/scope.js';
 import {
   ABORT,
   ASK,
@@ -249,10 +249,7 @@ export class TaskRunner {
     } catch (error) {
       for (const dispose of disposers) void dispose(true);
       discard(args, details.handled.slice(decoded));
-      if (error instanceof NothingToDo) {
-        if (details.endsQuietly) this.#quiet.add(number);
-        this.#succeed(slot, number, began, undefined, callable);
-      } else this.#fail(slot, number, began, error, callable);
+      this.#fail(slot, number, began, error, callable);
       return;
     }
     if (disposers.length > 0) this.#lent.add(number, disposers);

@@ -1,10 +1,11 @@
+import type { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { type Endpoint, type TransferHandler, transferHandlers } from '../comlink.js';
 import type { GuestPort } from '../guest/port.js';
 import { encodeError } from '../wire/errors.js';
 import { ENDED, findHandled } from '../wire/protocol.js';
-import { NothingToDo } from '../wire/scope.js';
 import type { WireHandle } from './process-host.js';
+import { rawHandle } from './raw-handle.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
 import {
   COMLINK,
@@ -84,9 +85,7 @@ export class ParentChannel {
       },
     };
     listeners.on('message', (frame: unknown, handle: Handle | undefined) => {
-      // Its task may have to wait, for the module of its function at least. Until then nobody else listens to it, and a
-      // peer that resets its connection would end this process.
-      if (isSocket(handle)) handle.on('error', ignore);
+      if (isSocket(handle)) hold(handle);
       ipc.receive(frame, handle);
     });
     listeners.on('disconnect', endProcess);
@@ -148,15 +147,13 @@ function openHandle([handle, head, allowHalfOpen, served]: WireHandle): unknown 
   if (handle === undefined) throw new Error('The socket was closed before it reached the process');
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;
-  handle.off('error', ignore);
   if (served) {
-    // A handler that waits for its end would wait for ever: that has been told.
-    if (handle.destroyed) throw new NothingToDo('The connection was over before its task began');
     readToTheEnd(handle);
     belongToTask(handle);
   }
   handle.allowHalfOpen = allowHalfOpen;
   if (head !== null) handle.unshift(head);
+  rawHandle(handle)?.readStart();
   return handle;
 }
 
@@ -165,8 +162,13 @@ function endProcess(): void {
   process.exit();
 }
 
-function ignore(): void {
-  // Intentionally empty.
+/**
+ * Has nothing read of a socket until its task begins, which may have to wait, for the module of its function at least. Node
+ * reads on arrival; but whatever came, an end or a reset, would be told when nobody listens, and the end be answered with
+ * one because nobody has said yet that this side may go on.
+ */
+function hold(socket: Socket): void {
+  rawHandle(socket)?.readStop();
 }
 
 /**

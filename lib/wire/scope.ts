@@ -27,6 +27,3 @@ export function collectDisposers<T>(into: Disposer[] | undefined, decode: () => 
     disposers = outer;
   }
 }
-
-/** Thrown by what decodes an argument that has gone: the task ends well, and its function is not called. */
-export class NothingToDo extends Error {}

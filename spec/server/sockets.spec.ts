@@ -485,6 +485,30 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       },
     );
 
+    itOnPools(
+      'clients that end their half before the module of the handler has loaded get their answers, and the handler hears of it',
+      async () => {
+        using loading = new Gate(false);
+        const url = new URL('../fixtures/gated-module.js', import.meta.url);
+        url.searchParams.set('gate', String(loading.token));
+        const { endAtOnce, endAfterTheEnd } = tasksFrom<typeof import('../fixtures/gated-module.js')>(url);
+        const pool = bench.pool({ maxWorkers: 1, concurrentTasksPerWorker: 16 });
+        const accepting = [endAtOnce, endAfterTheEnd].map((handler) => serveSockets(pool, handler, LOCAL));
+        const opened = await settled(Promise.all(accepting));
+        servers.push(...opened);
+        const answers = opened.flatMap((server) =>
+          ['', 'banana'].flatMap((text) => [ask(server.address().port, text), ask(server.address().port, text)]),
+        );
+        await loading.arrived();
+        await eventually(() => opened.every((server) => server.stats().active === 4), 'the connections');
+        // By then the event loop of the worker has turned often enough to hear of their ends.
+        for (let i = 0; i < 20; i++) await settled(pool.submit(() => new Promise((resolve) => setImmediate(resolve))));
+        loading.open();
+        expect((await Promise.all(answers)).map(String)).to.deep.equal(answers.map(() => 'apple'));
+        await eventually(() => opened.every((server) => server.stats().completed === 4), 'the ends of the handlers');
+      },
+    );
+
     it('an `onError` that throws takes no slot away', async () => {
       const server = await serve(
         async (socket) => {
@@ -799,6 +823,26 @@ describe('serveSockets: where a connection goes', () => {
     process.kill(pid, 'SIGKILL');
     for (const future of futures) await rejectionAs(future, WorkerDiedError);
     await Promise.all(clients.map(closed));
+    listener.close();
+  });
+
+  it('a socket that is an argument is not read before the module of its task has loaded', async () => {
+    using loading = new Gate(false);
+    const url = new URL('../fixtures/gated-module.js', import.meta.url);
+    url.searchParams.set('gate', String(loading.token));
+    const { endAfterTheEnd } = tasksFrom<typeof import('../fixtures/gated-module.js')>(url);
+    await using pool = new ProcessPoolExecutor(1, { concurrentTasksPerWorker: 2 });
+    const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
+    await settled(once(listener, 'listening'));
+    const accepted = once(listener, 'connection');
+    const answer = ask((listener.address() as AddressInfo).port, '');
+    const [socket] = (await settled(accepted)) as [Socket];
+    const future = pool.submit(endAfterTheEnd, socket);
+    await loading.arrived();
+    for (let i = 0; i < 20; i++) await settled(pool.submit(() => new Promise((resolve) => setImmediate(resolve))));
+    loading.open();
+    expect(String(await answer)).to.equal('apple');
+    await settled(future);
     listener.close();
   });
 
