@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Executor } from '../executor.js';
 import { checkCount, checkFunction, readOptions } from '../options.js';
 import { checkTimeout } from '../timeouts.js';
-import { checkPort, pin, type PooledServer, slotsOf, tell, whenResized } from './socket-server.js';
+import { checkPort, pin, type PooledServer, roomOf, slotsOf, tell, whenResized } from './socket-server.js';
 import { type ServerStats, Slots } from './slots.js';
 
 /** Handles one datagram, in a worker; what it returns, if anything, is sent back to where the datagram came from. */
@@ -96,7 +96,7 @@ class DatagramServer implements PooledDatagramServer {
   ) {
     this.#socket = socket;
     const bounded = executor.with({ signal: this.#ending.signal });
-    this.#slots = new Slots(slotsOf(executor), maxPending, ({ message, from }) => {
+    const begin = ({ message, from }: Datagram) => {
       const failed = (error: unknown) => {
         this.#slots.release('failed');
         tell(onError, error, from);
@@ -109,7 +109,8 @@ class DatagramServer implements PooledDatagramServer {
       } catch (error) {
         failed(error);
       }
-    });
+    };
+    this.#slots = new Slots(slotsOf(executor), maxPending, begin, roomOf(executor));
     this.#unwatch = whenResized(executor, () => {
       this.#slots.fill();
     });

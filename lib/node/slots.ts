@@ -18,6 +18,14 @@ export function noCounts(): ServerStats {
   return { accepted: 0, active: 0, waiting: 0, refused: 0, completed: 0, failed: 0 };
 }
 
+/** What the places are in, where others take room there, too. */
+export interface Room {
+  /** Whether there is room for one more. */
+  readonly open: boolean;
+  /** Resolves when room for one is kept for whoever asked, as long as it begins at once. */
+  whenOpen(): Promise<void>;
+}
+
 /**
  * A bounded number of places, and a bounded line of those who wait for one: what a pooled server does with connections,
  * datagrams and requests alike. It counts them.
@@ -28,6 +36,7 @@ export class Slots<T> {
   /** In the order of arrival. */
   readonly #line = new Set<T>();
   readonly #begin: (entry: T) => void;
+  readonly #room: Room | undefined;
   #accepted = 0;
   #taken = 0;
   #refused = 0;
@@ -35,16 +44,19 @@ export class Slots<T> {
   #failed = 0;
   #closed = false;
   #filling = false;
+  #awaitsRoom = false;
   #onIdle: (() => void)[] = [];
 
   /**
    * @param places - how many there are; may change
    * @param begin - is called for an entry that has a place; `release` gives the place back
+   * @param room - where a place is of use only when there is room, too
    */
-  constructor(places: () => number, mostWaiting: number, begin: (entry: T) => void) {
+  constructor(places: () => number, mostWaiting: number, begin: (entry: T) => void, room?: Room) {
     this.#places = places;
     this.#mostWaiting = mostWaiting;
     this.#begin = begin;
+    this.#room = room;
   }
 
   counts(): ServerStats {
@@ -69,13 +81,14 @@ export class Slots<T> {
     if (!this.#closed) {
       // Whoever has waited goes first, should there be more places than before.
       if (this.#line.size > 0) this.fill();
-      if (this.#line.size === 0 && this.#taken < this.#places()) {
+      if (this.#line.size === 0 && !this.full && this.#room?.open !== false) {
         this.#taken++;
         this.#begin(entry);
         return true;
       }
       if (this.#line.size < this.#mostWaiting) {
         this.#line.add(entry);
+        this.#awaitRoom();
         return true;
       }
     }
@@ -94,12 +107,18 @@ export class Slots<T> {
 
   /** Gives free places to those in line; to be called when there may be more places. */
   fill(): void {
+    this.#fill(false);
+  }
+
+  /** @param hasRoom - whether there is room for the first in line in any case */
+  #fill(hasRoom: boolean): void {
     // An entry that ends at once releases its place within `begin`: a long line of such must not become a deep stack.
     if (this.#filling) return;
     this.#filling = true;
     try {
       for (const entry of this.#line) {
-        if (this.#taken >= this.#places()) break;
+        if (this.full || !(hasRoom || this.#room?.open !== false)) break;
+        hasRoom = false;
         this.#line.delete(entry);
         this.#taken++;
         this.#begin(entry);
@@ -107,6 +126,17 @@ export class Slots<T> {
     } finally {
       this.#filling = false;
     }
+    this.#awaitRoom();
+  }
+
+  /** Who waits for room, and not for a place, is told of it by nobody else. */
+  #awaitRoom(): void {
+    if (this.#room === undefined || this.#awaitsRoom || this.#line.size === 0 || this.full) return;
+    this.#awaitsRoom = true;
+    void this.#room.whenOpen().then(() => {
+      this.#awaitsRoom = false;
+      this.#fill(true);
+    });
   }
 
   /** Takes an entry out of the line: it has failed. @returns false when it is not in line */

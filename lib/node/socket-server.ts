@@ -6,7 +6,7 @@ import { PinnedCallable } from '../pool/callables.js';
 import { WorkerPoolExecutor } from '../pool/worker-pool.js';
 import { checkTimeout } from '../timeouts.js';
 import { endServed, ServedSocket } from './served-socket.js';
-import { type ServerStats, Slots } from './slots.js';
+import { type Room, type ServerStats, Slots } from './slots.js';
 
 /** A server whose work is done by a pool. */
 export interface PooledServer extends AsyncDisposable {
@@ -99,9 +99,14 @@ class SocketServer implements PooledServer {
     // The queue of waiting connections is here; the listen backlog only has to outlast a busy moment.
     if (listenOptions.port !== undefined) checkPort(listenOptions.port);
     this.#listenOptions = { backlog: 1024, ...listenOptions };
-    this.#slots = new Slots(slotsOf(executor), checkCount(maxPending, 'maxPending', 0, true), (socket) => {
-      this.#serve(socket);
-    });
+    this.#slots = new Slots(
+      slotsOf(executor),
+      checkCount(maxPending, 'maxPending', 0, true),
+      (socket) => {
+        this.#serve(socket);
+      },
+      roomOf(executor),
+    );
     this.#bounded = executor.with({ signal: this.#ending.signal, ...(timeout === undefined ? {} : { timeout }) });
     this.#unwatch = whenResized(executor, () => {
       this.#slots.fill();
@@ -247,6 +252,17 @@ export function slotsOf(executor: Executor): () => number {
     throw new TypeError(`A pooled server needs an executor: received ${show(executor)}`);
   }
   return () => Infinity;
+}
+
+/** The room in the queue of an executor, which those take, too, who submit tasks beside its servers. */
+export function roomOf(executor: Executor): Room | undefined {
+  if (!(executor instanceof WorkerPoolExecutor)) return undefined;
+  return {
+    get open() {
+      return executor.hasSpareRoom;
+    },
+    whenOpen: () => executor.ready(),
+  };
 }
 
 /** The one address of a server; undefined when it has more, or is no server of TCP. */

@@ -27,8 +27,13 @@ export class RoomWaiters {
     return this.#waiters.length === 0;
   }
 
+  /** Whether there is room that is kept for nobody. */
+  get spare(): boolean {
+    return this.empty && this.#room() > this.#granted;
+  }
+
   wait(): Promise<void> {
-    if (this.empty && this.#room() > this.#granted) {
+    if (this.spare) {
       this.#grant();
       return Promise.resolve();
     }

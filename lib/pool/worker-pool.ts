@@ -116,6 +116,11 @@ export abstract class WorkerPoolExecutor extends Executor {
     return this.#scheduler.sizes.maxWorkers * this.#options.concurrentTasksPerWorker;
   }
 
+  /** Whether a task would be accepted without taking the room of those who wait for it. One that is refused for good need not wait. @internal */
+  get hasSpareRoom(): boolean {
+    return this.#isShutdown || this.#broken !== undefined || this.#room.spare;
+  }
+
   /** Has `listener` called after each change of the pool's size. @returns what ends that @internal */
   whenResized(listener: () => void): () => void {
     this.#onResize.add(listener);

@@ -75,4 +75,30 @@ describe('slots of a server', () => {
     await settled(slots.close(() => undefined));
     expect(slots.counts()).to.deep.equal({ ...NOTHING, accepted: 4, refused: 2, completed: 1, failed: 1 });
   });
+
+  it('whoever has a place but no room waits in line, and begins when there is room', async () => {
+    const begun: string[] = [];
+    const waiters: (() => void)[] = [];
+    const room = { open: false, whenOpen: () => new Promise<void>((resolve) => waiters.push(resolve)) };
+    const slots = new Slots(
+      () => 3,
+      2,
+      (entry: string) => begun.push(entry),
+      room,
+    );
+    expect(['a', 'b', 'c'].map((entry) => slots.enter(entry))).to.deep.equal([true, true, false]);
+    expect([begun, waiters.length]).to.deep.equal([[], 1]);
+    // Room for one is for one.
+    waiters.shift()?.();
+    await Promise.resolve();
+    expect([begun, waiters.length]).to.deep.equal([['a'], 1]);
+    room.open = true;
+    slots.enter('d');
+    expect(begun).to.deep.equal(['a', 'b', 'd']);
+    expect(slots.counts()).to.deep.equal({ ...NOTHING, accepted: 4, active: 3, refused: 1 });
+    // Nobody is in line any more.
+    waiters.shift()?.();
+    await Promise.resolve();
+    expect([begun.length, waiters.length]).to.deep.equal([3, 0]);
+  });
 });

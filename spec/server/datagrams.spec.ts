@@ -7,7 +7,7 @@ import {
   type PooledServer,
   serveDatagrams,
 } from 'concurrent-futures/server';
-import { type GateToken, passGateAsync } from '../support/gate.js';
+import { type GateToken, passGate, passGateAsync } from '../support/gate.js';
 import { type PoolOptions, useBench } from '../support/pool-under-test.js';
 import * as processes from '../support/process-pool.js';
 import * as threads from '../support/thread-pool.js';
@@ -111,6 +111,23 @@ for (const [name, { makeExecutor, capabilities }] of [
       gate.open();
       await eventually(() => received.length === 3, 'three answers');
       expect(received).to.deep.equal(['apple', 'banana', 'cherry']);
+    });
+
+    it('datagrams wait while the queue of the pool is full of the tasks of others', async () => {
+      const gate = bench.gate();
+      const pool = bench.pool({ maxWorkers: 1, maxQueueSize: 0 });
+      const errors: unknown[] = [];
+      const server = await serveDatagrams(pool, upper, { ...LOCAL, onError: (error) => errors.push(error) });
+      servers.push(server);
+      const other = pool.submit(passGate, gate.token);
+      const { send, received } = dial(server);
+      for (const text of ['apple', 'banana']) send(text);
+      await eventually(() => server.stats().waiting === 2, 'both in line');
+      await gate.arrived();
+      gate.open();
+      await eventually(() => received.length === 2, 'the answers');
+      await settled(other);
+      expect(errors).to.deep.equal([]);
     });
 
     it('a handler that throws harms no other, and `onError` hears of it, even one that throws', async () => {

@@ -305,6 +305,24 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       for (const answer of await Promise.all(served)) expect(answer.toString()).to.equal('waited');
     });
 
+    itOnPools('connections wait in line while the queue of the pool is full of the tasks of others', async () => {
+      const gate = bench.gate();
+      const pool = bench.pool({ maxWorkers: 1, maxQueueSize: 1 });
+      const errors: unknown[] = [];
+      const options = { ...LOCAL, onError: (error: unknown) => errors.push(error) };
+      const [first, second] = [await serveSockets(pool, echo, options), await serveSockets(pool, echo, options)];
+      servers.push(first, second);
+      const others = [pool.submit(passGate, gate.token), pool.submit(() => 1)];
+      const answers = [first, second, first, second].map((server, i) => ask(server.address().port, String(i)));
+      await eventually(() => first.stats().waiting + second.stats().waiting === 4, 'all in line');
+      await gate.arrived();
+      gate.open();
+      expect((await Promise.all(answers)).map(String)).to.deep.equal(['0', '1', '2', '3']);
+      await settled(Promise.all(others));
+      await eventually(() => first.stats().completed + second.stats().completed === 4, 'the end of all');
+      expect(errors).to.deep.equal([]);
+    });
+
     itOnPools('a client that waits in line and leaves holds up nobody', async () => {
       const gate = bench.gate();
       const server = await serve(makeWaiting(), { pool: withToken({ maxWorkers: 1 }, gate.token) });
