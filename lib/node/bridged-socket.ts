@@ -31,7 +31,13 @@ export interface Line {
   destroy(error: Error | null): void;
   /** Has the connection reset. */
   reset(): void;
+  /** Has a method of the socket itself called. */
+  set(setting: Setting): void;
 }
+
+/** Methods of net.Socket that are about its connection, and what they are called with. */
+export type Setting =
+  [method: 'setNoDelay', enable: boolean] | [method: 'setKeepAlive', enable: boolean, initialDelay: number | undefined];
 
 /** A socket whose operating-system handle is in another thread. Where it can it does what net.Socket does, under the same names. */
 export class BridgedSocket extends Duplex {
@@ -106,13 +112,14 @@ export class BridgedSocket extends Duplex {
     return this;
   }
 
-  /** The handle is in another thread, where nothing is delayed. */
-  setNoDelay(): this {
+  setNoDelay(enable = true): this {
+    this.#line.set(['setNoDelay', enable]);
     return this;
   }
 
-  /** As `setNoDelay`: left to the thread of the handle. */
-  setKeepAlive(): this {
+  /** @param initialDelay - ms without traffic before the peer is asked whether it is still there */
+  setKeepAlive(enable = false, initialDelay?: number): this {
+    this.#line.set(['setKeepAlive', enable, initialDelay]);
     return this;
   }
 

@@ -31,6 +31,12 @@ export interface SocketServerOptions extends ListenOptions {
   maxPending?: number | undefined;
   /** ms that a connection may be served; past it, it is closed and its handler stopped. No limit by default. */
   timeout?: number | undefined;
+  /** Whether what a handler writes is sent at once, and not kept back to go with what it writes next. @default false */
+  noDelay?: boolean | undefined;
+  /** Whether a peer that is silent is asked whether it is still there; one that is not ends its connection. @default false */
+  keepAlive?: boolean | undefined;
+  /** ms of silence before `keepAlive` asks, in whole seconds. @default what the system does: two hours, mostly */
+  keepAliveInitialDelay?: number | undefined;
   /** Closes the server and ends its connections. */
   signal?: AbortSignal | undefined;
   /** Told of errors of handlers, with the address of the peer. @default nothing: the connection is closed */
@@ -88,7 +94,17 @@ class SocketServer implements PooledServer {
   #closed: Promise<void> | undefined;
 
   constructor(executor: Executor, handler: SocketHandler, given: SocketServerOptions) {
-    const { maxPending = 1024, timeout, signal, onError, ...listenOptions } = readOptions(given, 'serveSockets');
+    const options = readOptions(given, 'serveSockets');
+    const {
+      maxPending = 1024,
+      timeout,
+      signal,
+      onError,
+      noDelay,
+      keepAlive,
+      keepAliveInitialDelay,
+      ...listenOptions
+    } = options;
     if (timeout !== undefined) checkDuration(timeout, 'timeout');
     checkSignal(signal);
     checkFunction(onError, 'onError');
@@ -112,7 +128,8 @@ class SocketServer implements PooledServer {
       this.#slots.fill();
     });
     // Nothing is read here: every byte belongs to the worker.
-    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+    const settings = { noDelay, keepAlive, keepAliveInitialDelay };
+    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, ...settings }, (socket) => {
       this.#accept(socket);
     });
   }

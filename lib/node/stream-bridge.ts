@@ -12,7 +12,7 @@ import type { HandledValue } from '../pool/backend.js';
 import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
-import { type Address, addressOf, BridgedSocket, type Line } from './bridged-socket.js';
+import { type Address, addressOf, BridgedSocket, type Line, type Setting } from './bridged-socket.js';
 import { movedHandler } from './moved-socket.js';
 import { type BridgePort, type PortMux, withEvents } from './port-mux.js';
 import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-socket.js';
@@ -52,6 +52,7 @@ type Message =
   | typeof FINISHED
   | typeof DESTROY
   | typeof RESET
+  | { kind: 'set'; setting: Setting }
   | { kind: 'destroy'; error: WireError };
 
 const sizeOf = (chunk: unknown) =>
@@ -159,6 +160,9 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
     else if (message.kind === 'taken') {
       underWay -= message.bytes;
       if (underWay < WINDOW) readable?.resume();
+    } else if (message.kind === 'set') {
+      const [method, enable, ...others] = message.setting;
+      (stream as Socket)[method](enable, ...others);
     } else {
       over = true;
       stream.destroy(decodeError(message.error) as Error);
@@ -240,7 +244,8 @@ class Bridge implements Line {
         this.#underWay -= message.bytes;
         if (stream instanceof BridgedSocket) stream.touch();
         if (this.#underWay < WINDOW) this.#unblock();
-      } else {
+      } else if (message.kind === 'set') return;
+      else {
         this.#over = true;
         this.#port.close();
         stream.destroy(decodeError(message.error) as Error);
@@ -303,6 +308,10 @@ class Bridge implements Line {
 
   reset(): void {
     this.#close(RESET);
+  }
+
+  set(setting: Setting): void {
+    if (!this.#over) this.#port.postMessage({ kind: 'set', setting } satisfies Message);
   }
 
   #close(message: Message): void {

@@ -864,6 +864,56 @@ describe('serveSockets: where a connection goes', () => {
     listener.close();
   });
 
+  it('setNoDelay() and setKeepAlive() of a bridged socket are done by the socket itself', async function () {
+    if (await canMoveSockets()) this.skip();
+    const called: unknown[] = [];
+    const note = (message: unknown) => {
+      const { socket } = message as { socket: Socket };
+      for (const method of ['setNoDelay', 'setKeepAlive'] as const)
+        socket[method] = (...args: unknown[]) => {
+          called.push([method, ...args]);
+          return socket;
+        };
+    };
+    subscribe('net.server.socket', note);
+    try {
+      await using pool = new ThreadPoolExecutor(1);
+      const handler = (socket: Socket) => {
+        socket.setNoDelay().setNoDelay(false).setKeepAlive(true, 5000).setKeepAlive();
+        socket.end('apple');
+      };
+      await using server = await serveSockets(pool, handler, LOCAL);
+      expect(String(await readToEnd(await dial(server.address().port)))).to.equal('apple');
+    } finally {
+      unsubscribe('net.server.socket', note);
+    }
+    expect(called).to.deep.equal([
+      ['setNoDelay', true],
+      ['setNoDelay', false],
+      ['setKeepAlive', true, 5000],
+      ['setKeepAlive', false, undefined],
+    ]);
+  });
+
+  it('`noDelay`, `keepAlive` and `keepAliveInitialDelay` hold for each connection', async () => {
+    const settings: Record<string, unknown> = {};
+    const note = (message: unknown) => {
+      const { socket } = message as { socket: Record<symbol, unknown> };
+      // There is no public way to ask for them.
+      for (const symbol of Object.getOwnPropertySymbols(socket)) settings[String(symbol.description)] = socket[symbol];
+    };
+    subscribe('net.server.socket', note);
+    try {
+      await using pool = new ThreadPoolExecutor(1);
+      const options = { ...LOCAL, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 };
+      await using server = await serveSockets(pool, (socket: Socket) => socket.end('apple'), options);
+      expect(String(await readToEnd(await dial(server.address().port)))).to.equal('apple');
+    } finally {
+      unsubscribe('net.server.socket', note);
+    }
+    expect(settings).to.include({ kSetNoDelay: true, kSetKeepAlive: true, kSetKeepAliveInitialDelay: 5 });
+  });
+
   it('of a connection that was handed to a process nothing stays here when its task has ended', async () => {
     const accepted: Socket[] = [];
     const note = (message: unknown) => {
