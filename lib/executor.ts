@@ -260,7 +260,7 @@ export abstract class Executor implements AsyncDisposable {
 
   /**
    * Takes no more tasks, and ends the workers when those submitted have ended. May be called again; a later call may add
-   * `wait` or `cancelFutures`.
+   * `wait` or `cancelFutures`. A worker whose task gave a stream ends when that has ended; this does not wait for it.
    *
    * @returns a promise that resolves when the workers are gone; at once with `wait: false`
    */

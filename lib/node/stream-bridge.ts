@@ -8,6 +8,7 @@ import {
 } from 'node:stream';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { TransferHandler } from '../comlink.js';
+import { WorkerDiedError } from '../errors.js';
 import type { HandledValue } from '../pool/backend.js';
 import { decodeError, encodeError, type WireError } from '../wire/errors.js';
 import type { NamedHandler } from '../wire/handlers.js';
@@ -255,7 +256,9 @@ class Bridge implements Line {
       if (this.#over) return;
       this.#over = true;
       // Of one that nobody has looked at yet, it would be an error that nobody can catch.
-      stream.destroy(this.#isUsed(stream) ? new Error('The thread that this stream belongs to has ended') : undefined);
+      stream.destroy(
+        this.#isUsed(stream) ? new WorkerDiedError('The worker that this stream belongs to has ended') : undefined,
+      );
     });
   }
 

@@ -1,5 +1,4 @@
 import { reportCallbackError, warn } from '#diagnostics';
-import { portsTell } from '#host';
 import { wrapRemoteObject } from '../comlink.js';
 import { BrokenExecutor, ExecutorShutdownError, QueueFullError, type WorkerDeath, WorkerDiedError } from '../errors.js';
 import {
@@ -392,6 +391,10 @@ export abstract class WorkerPoolExecutor extends Executor {
           this.#ledger.started(task);
           this.#limits.start(task, at);
         },
+        unpinned: (runner) => {
+          this.#endIfThrough(runner);
+          this.#workforce.watchIdle();
+        },
         exited: (runner, exit) => {
           this.#onExit(runner, exit);
         },
@@ -412,7 +415,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     if (tasks.length > 0) this.#deaths = 0;
     if (tasks[0]?.special === 'create' && !failed) values[0] = this.#pin(runner, values[0]);
     // The workers first, then whoever waits for the results: that may take long.
-    if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
+    this.#endIfThrough(runner);
     this.#pump();
     this.#settleAll(endings);
     this.#workforce.watchIdle();
@@ -420,15 +423,16 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   /** Keeps the worker of an object until the object is let go. */
   #pin(runner: WorkerRunner, created: unknown): RemoteObject<unknown> {
-    runner.pin(1);
     const { object, end } = wrapRemoteObject((created as { port: unknown }).port, () => {
-      runner.objects.delete(end);
-      runner.pin(-1);
-      if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
-      this.#workforce.watchIdle();
+      unpin();
     });
-    runner.objects.add(end);
+    const unpin = runner.pin(end);
     return object;
+  }
+
+  /** Ends a worker that is through with what it was for. */
+  #endIfThrough(runner: WorkerRunner): void {
+    if (runner.spent || (runner.state === 'ending' && runner.drained)) runner.terminate();
   }
 
   /** Settles futures. Whoever is told of one may stop others that are on their way here: each ends once, and counts once. */
@@ -467,7 +471,6 @@ export abstract class WorkerPoolExecutor extends Executor {
   #onExit(runner: WorkerRunner, { death, expected, begun, loading, unbegun }: RunnerExit): void {
     this.#scheduler.remove(runner);
     this.#ledger.workerEnded(runner.name, expected, death);
-    if (!portsTell()) for (const end of [...runner.objects]) end();
     const lost: Task[] = [];
     const again: Task[] = [];
     const spared: Task[] = [];
@@ -567,8 +570,8 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   #endIfDone(): void {
     if (!this.#closing) return;
-    if (this.#ledger.pending === 0) this.#workforce.terminate();
-    else if (this.#scheduler.queue.length === 0) this.#workforce.terminateIdle();
+    if (this.#ledger.pending === 0) this.#workforce.end();
+    else if (this.#scheduler.queue.length === 0) this.#workforce.endIdle();
   }
 
   /** Stops a task that has begun: its future fails at once, and its worker ends as soon as no other task runs in it. */

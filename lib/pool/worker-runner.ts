@@ -1,7 +1,7 @@
-import { now } from '#host';
+import { now, portsTell } from '#host';
 import { sharedStore, unpack } from '#handlers';
 import { decodeValue, wrapGuest } from '../comlink.js';
-import type { WorkerDeath } from '../errors.js';
+import { type WorkerDeath, WorkerDiedError } from '../errors.js';
 import { keepExamples } from '../future.js';
 import { setOwnTimeout, unref } from '../timeouts.js';
 import { HostTable } from '../wire/claim-table.js';
@@ -26,11 +26,13 @@ import {
   type RichDetails,
   UNREADABLE,
 } from '../wire/protocol.js';
+import { keepStreams } from '../wire/scope.js';
 import { cloneError } from '../wire/unclonable.js';
 import type { Backend, Connection } from './backend.js';
 import type { Callable } from './callables.js';
 import { InFlight } from './in-flight.js';
 import { encodeInitializer, type InitialCall, unsentInitializer } from './initial-call.js';
+import { keepStream, type KeptStream, type StreamKeeper } from './kept-streams.js';
 import { Outbox, type Refusals, tellsBegin } from './outbox.js';
 import type { StreamReader } from './result-stream.js';
 import type { Task } from './task.js';
@@ -56,6 +58,8 @@ export interface RunnerEvents {
   ended(runner: WorkerRunner, endings: Endings): void;
   /** A task that is under a time limit, or that somebody follows, has begun. */
   begun(task: Task, at: number): void;
+  /** Something that it stayed for is there no more: an object, or a stream. */
+  unpinned(runner: WorkerRunner): void;
   /** The worker has ended; nothing is in flight to it any more. */
   exited(runner: WorkerRunner, exit: RunnerExit): void;
 }
@@ -96,8 +100,12 @@ const LOOK_AFTER_MUCH_MS = 5;
  * nothing.
  */
 export class WorkerRunner {
-  /** Called when the worker has ended where message ports do not tell: of each object that lives there. */
-  readonly objects = new Set<() => void>();
+  /** Of each object that lives in it, what is called when the worker has ended where message ports do not tell. */
+  readonly #objects = new Set<() => void>();
+  /** Of what its tasks gave, what is still to be read or written here. */
+  readonly #streams = new Set<KeptStream>();
+  /** Those that somebody waits for. */
+  readonly #awaited = new Set<KeptStream>();
   readonly name: string;
   readonly capacity: number;
   state: 'starting' | 'ready' | 'ending' | 'ended' = 'starting';
@@ -119,7 +127,6 @@ export class WorkerRunner {
   readonly #suspects: { task: Task; number: number }[][] = [];
   /** Begun tasks whose functions have not been called. */
   readonly #loading = new Set<Task>();
-  #pins = 0;
   #lastError: unknown;
   #terminating = false;
   #pings = 0;
@@ -336,15 +343,53 @@ export class WorkerRunner {
     this.#noteRef();
   }
 
-  /** An object lives in it, or does no more. */
-  pin(by: 1 | -1): void {
-    this.#pins += by;
-    if (this.#pins === 0) this.idleSince = now();
+  /**
+   * Stays for an object that lives in it.
+   *
+   * @param end - is called when the worker has ended where message ports do not tell
+   * @returns what is to be called when the object is let go
+   */
+  pin(end: () => void): () => void {
+    this.#objects.add(end);
+    return () => {
+      if (this.#objects.delete(end)) this.#noteUnpinned();
+    };
   }
 
-  /** Whether objects live in it. */
+  /** Whether objects live in it, or streams are read or written that were made there. */
   get pinned(): boolean {
-    return this.#pins > 0;
+    return this.#objects.size > 0 || this.serves;
+  }
+
+  /** Whether streams are read or written that were made in it. */
+  get serves(): boolean {
+    return this.#streams.size > 0;
+  }
+
+  /** Whether it is wanted no more, and only stays for such streams. */
+  get lingers(): boolean {
+    return this.state === 'ending' && !this.#terminating && this.idle && this.serves;
+  }
+
+  readonly #keeper: StreamKeeper = {
+    keep: (stream) => {
+      this.#streams.add(stream);
+    },
+    setAwaited: (stream, awaited) => {
+      if (awaited) this.#awaited.add(stream);
+      else this.#awaited.delete(stream);
+      this.#noteRef();
+    },
+    letGo: (stream) => {
+      if (this.#streams.delete(stream)) this.#noteUnpinned();
+    },
+  };
+
+  readonly #keepStream = <S extends ReadableStream | WritableStream>(stream: S): S => keepStream(stream, this.#keeper);
+
+  #noteUnpinned(): void {
+    if (!this.pinned) this.idleSince = now();
+    this.#events.unpinned(this);
   }
 
   /** Has the worker forget a callable that the pool has forgotten, unless it has tasks that call it. */
@@ -456,8 +501,8 @@ export class WorkerRunner {
   }
 
   #noteRef(): void {
-    if (this.#terminating) return;
-    if (this.#inFlight.size > this.#resting.size) this.#connection.ref();
+    if (this.#terminating || this.state === 'ended') return;
+    if (this.#inFlight.size > this.#resting.size || this.#awaited.size > 0) this.#connection.ref();
     else this.#connection.unref();
   }
 
@@ -528,7 +573,7 @@ export class WorkerRunner {
     try {
       for (const [at, handler] of message[4] as RichDetails['handled']) {
         position = at;
-        items[at] = decodeValue(handler, items[at]);
+        items[at] = keepStreams(this.#keepStream, () => decodeValue(handler, items[at]));
       }
       reader.receive(items);
     } catch (error) {
@@ -545,7 +590,9 @@ export class WorkerRunner {
     const endings: Endings = { failed: kind === FAILURE, tasks: [task], values: [value] };
     try {
       if (kind === FAILURE) endings.values[0] = decodeError(value as WireError);
-      else if (handler !== undefined) endings.values[0] = decodeValue(handler as string, value);
+      else if (handler !== undefined && !this.#abandoned.has(task)) {
+        endings.values[0] = keepStreams(this.#keepStream, () => decodeValue(handler as string, value));
+      }
     } catch (error) {
       endings.failed = true;
       endings.values[0] = error;
@@ -629,8 +676,9 @@ export class WorkerRunner {
     this.#events.ended(this, endings);
   }
 
-  #exit(death: WorkerDeath, read = Infinity): void {
+  #exit({ cause = this.#lastError, ...rest }: WorkerDeath, read = Infinity): void {
     if (this.state === 'ended') return;
+    const death = { ...rest, cause };
     this.#connection.drain();
     this.#readRing();
     const expected = this.state === 'ending';
@@ -647,14 +695,26 @@ export class WorkerRunner {
     const loading = new Set(this.#lastError === undefined ? [] : this.#loading);
     this.#abandoned.clear();
     for (const task of [...begun, ...unbegun]) this.#release(task);
+    this.#endWhatLived(death);
     const byOrder = (a: Task, b: Task) => a.order - b.order;
-    const cause = death.cause ?? this.#lastError;
     this.#events.exited(this, {
-      death: { ...death, cause },
+      death,
       expected,
       begun: begun.sort(byOrder),
       loading,
       unbegun: unbegun.sort(byOrder),
     });
+  }
+
+  /** The objects and streams in it are gone. */
+  #endWhatLived(death: WorkerDeath): void {
+    if (!portsTell()) for (const end of [...this.#objects]) end();
+    if (!this.serves) return;
+    // What it had sent of them before its end comes first.
+    setOwnTimeout(() => {
+      for (const stream of [...this.#streams]) {
+        stream.fail(new WorkerDiedError(`The worker ${this.name} ended before this stream did`, death));
+      }
+    }, 0);
   }
 }

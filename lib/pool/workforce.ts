@@ -13,7 +13,7 @@ export class Workforce {
   readonly #prefix: string;
   readonly #idleTimeout: number;
   readonly #scheduler: Scheduler<Task, WorkerRunner>;
-  readonly #waiters = new Set<{ runner: WorkerRunner | undefined; resolve: () => void }>();
+  readonly #waiters = new Set<{ isOver: () => boolean; resolve: () => void }>();
   #started = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
@@ -42,14 +42,18 @@ export class Workforce {
     return live.sort((a, b) => worth(a) - worth(b)).slice(0, Math.max(0, live.length - most));
   }
 
-  /** Ends every worker at once. */
-  terminate(): void {
-    for (const runner of this.#runners) runner.terminate();
+  /** Ends every worker at once, but for those whose streams are read or written: these end with their streams. */
+  end(): void {
+    for (const runner of this.#runners) {
+      if (runner.idle && runner.serves) runner.retire();
+      else runner.terminate();
+    }
+    this.#tellWaiters();
   }
 
-  /** Ends the workers that run nothing. */
-  terminateIdle(): void {
-    for (const runner of this.#runners) if (runner.idle) runner.terminate();
+  /** Ends the workers that run nothing, but for those. */
+  endIdle(): void {
+    for (const runner of this.#runners) if (runner.idle && !runner.serves) runner.terminate();
   }
 
   /** The worker has ended. */
@@ -60,21 +64,20 @@ export class Workforce {
       clearTimeout(this.#idleTimer);
       this.#idleTimer = undefined;
     }
-    for (const waiter of this.#waiters) {
-      if (waiter.runner === undefined ? this.#runners.size > 0 : waiter.runner !== runner) continue;
-      this.#waiters.delete(waiter);
-      waiter.resolve();
-    }
+    this.#tellWaiters();
   }
 
   /** Resolves when the worker has ended. */
   gone(runner: WorkerRunner): Promise<void> {
-    return this.#wait(runner, !this.#runners.has(runner));
+    return this.#wait(() => !this.#runners.has(runner));
   }
 
-  /** Resolves when every worker has ended. */
+  /**
+   * Resolves when every worker has ended. It does not wait for those that stay only for streams: these may be read later, by
+   * whoever waits for this.
+   */
   allGone(): Promise<void> {
-    return this.#wait(undefined, this.#runners.size === 0);
+    return this.#wait(() => [...this.#runners].every(({ lingers }) => lingers));
   }
 
   /** Sees to it that workers end that have been idle for too long. */
@@ -119,10 +122,18 @@ export class Workforce {
     return idle.sort((a, b) => a.idleSince - b.idleSince).slice(0, excess);
   }
 
-  #wait(runner: WorkerRunner | undefined, gone: boolean): Promise<void> {
-    if (gone) return Promise.resolve();
+  #wait(isOver: () => boolean): Promise<void> {
+    if (isOver()) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#waiters.add({ runner, resolve });
+      this.#waiters.add({ isOver, resolve });
     });
+  }
+
+  #tellWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.isOver()) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
   }
 }

@@ -1,7 +1,7 @@
 import type { TransferHandler } from '../comlink.js';
 import { decodeError, encodeError, type WireError } from './errors.js';
 import type { PortLike } from './guarded-endpoint.js';
-import { atTaskEnd } from './scope.js';
+import { atTaskEnd, keptStream } from './scope.js';
 
 /** A handler under the name that both sides know it by. */
 export type NamedHandler = [name: string, handler: TransferHandler<unknown, unknown>];
@@ -86,7 +86,7 @@ const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
  * Whether a value is of one of these classes. By its tag first: merely to name the class makes Node load all of its kind. It
  * is asked of every object that is an argument or a result, most of which have no tag.
  */
-function isTagged(value: unknown, name: LateClass): boolean {
+function isTagged<N extends LateClass>(value: unknown, name: N): value is InstanceType<(typeof globalThis)[N]> {
   const tag = (value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag];
   return tag === name && value instanceof globalThis[name];
 }
@@ -101,8 +101,20 @@ const movedHandler: TransferHandler<object, object> = {
     isTagged(value, 'WritableStream') ||
     isTagged(value, 'TransformStream'),
   serialize: (value) => [value, [value]],
-  deserialize: (value) => value,
+  deserialize: (value) => {
+    if (isTagged(value, 'ReadableStream') || isTagged(value, 'WritableStream')) return keptStream(value);
+    return isTagged(value, 'TransformStream') ? keptTransform(value) : value;
+  },
 };
+
+/** Its halves are what is used of it. */
+function keptTransform(stream: TransformStream): TransformStream {
+  const { readable, writable } = stream;
+  return Object.defineProperties(stream, {
+    readable: { value: keptStream(readable), configurable: true },
+    writable: { value: keptStream(writable), configurable: true },
+  });
+}
 
 /** Errors keep more than structured cloning leaves of them. */
 const errorHandler: TransferHandler<Error, WireError> = {
@@ -163,7 +175,7 @@ const requestHandler: TransferHandler<Request, WireRequest> = {
       ...init,
       signal: signalHandler.deserialize(signal),
       // A streamed body can only be sent in one direction at a time; fetch wants that said.
-      ...(body === null ? {} : { body, duplex: 'half' }),
+      ...(body === null ? {} : { body: keptStream(body), duplex: 'half' }),
     }),
 };
 
@@ -181,7 +193,7 @@ const responseHandler: TransferHandler<Response, WireResponse> = {
   ],
   deserialize: ({ body, init, url }) => {
     // No response with a status of 0 can be constructed.
-    const response = init.status === 0 ? Response.error() : new Response(body, init);
+    const response = init.status === 0 ? Response.error() : new Response(body && keptStream(body), init);
     // A constructed response has no url; where it came from is part of what it is.
     Object.defineProperty(response, 'url', { value: url, configurable: true });
     return response;

@@ -27,3 +27,24 @@ export function collectDisposers<T>(into: Disposer[] | undefined, decode: () => 
     disposers = outer;
   }
 }
+
+type Kept = ReadableStream | WritableStream;
+
+/** What is done to the streams of the result that is being decoded, whose worker has to stay for them. */
+let keeper: (<S extends Kept>(stream: S) => S) | undefined;
+
+/** A stream that was made on the other side, as it is used on this one. */
+export function keptStream<S extends Kept>(stream: S): S {
+  return keeper === undefined ? stream : keeper(stream);
+}
+
+/** Runs `decode`, and has `keep` give what is used instead of each stream that it comes upon. */
+export function keepStreams<T>(keep: <S extends Kept>(stream: S) => S, decode: () => T): T {
+  const outer = keeper;
+  keeper = keep;
+  try {
+    return decode();
+  } finally {
+    keeper = outer;
+  }
+}

@@ -7,6 +7,7 @@ import { describeCurrentTask } from './current-task.js';
 import { describeDeadlock } from './deadlock.js';
 import { describeErrors } from './errors.js';
 import { describeInitializer } from './initializer.js';
+import { describeKeptStreams } from './kept-streams.js';
 import { describeMap } from './map.js';
 import { describeRemoteObjects } from './remote-objects.js';
 import { describeShutdown } from './shutdown.js';
@@ -26,6 +27,7 @@ const SUITES = [
   describeWholeErrors,
   describeValues,
   describeStreams,
+  describeKeptStreams,
   describeRemoteObjects,
   describeCurrentTask,
   describeContext,

@@ -42,6 +42,7 @@ function runnerAndGuest(): { runner: WorkerRunner; guest: GuestTable } {
     timed: ignore,
     ended: ignore,
     begun: ignore,
+    unpinned: ignore,
     exited: ignore,
   });
   return { runner, guest: new GuestTable(memory!) };
