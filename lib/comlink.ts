@@ -212,11 +212,19 @@ const INSPECT = Symbol.for('nodejs.util.inspect.custom');
  */
 export function wrapRemoteObject<T>(port: unknown, gone: () => void): { object: RemoteObject<T>; end: () => void } {
   const { remote, endpoint } = wrapPort(port, gone);
+  const end = () => {
+    endpoint.close();
+  };
+  return { object: remoteObject(remote, endpoint) as RemoteObject<T>, end };
+}
+
+/** Apart from the above: who is to call `end` must not hold the object, which then could not be dropped. */
+function remoteObject(remote: Remote<object>, endpoint: GuardedEndpoint): object {
   const release = () => {
     endpoint.abandon();
   };
   // Of an empty object, and not of Comlink's proxy: loggers look at what is behind a proxy, and every look there is a call.
-  const object = new Proxy(Object.create(null) as object, {
+  return new Proxy(Object.create(null) as object, {
     get(_target, key) {
       // Not a promise, although Comlink's proxies answer to everything.
       if (key === 'then') return undefined;
@@ -226,11 +234,7 @@ export function wrapRemoteObject<T>(port: unknown, gone: () => void): { object: 
       if (typeof key === 'symbol') return undefined;
       return readRemote(remote, key);
     },
-  }) as unknown as RemoteObject<T>;
-  const end = () => {
-    endpoint.close();
-  };
-  return { object, end };
+  });
 }
 
 /** Symbols that mean something to Comlink. */

@@ -14,6 +14,8 @@ const SCENARIOS = [
   { executor: threads, name: 'ThreadPoolExecutor', scenario: 'executors', times: 200 },
   { executor: threads, name: 'ThreadPoolExecutor', scenario: 'crashes', times: 100 },
   { executor: threads, name: 'ThreadPoolExecutor', scenario: 'callbacks and signals', times: 10_000 },
+  { executor: threads, name: 'ThreadPoolExecutor', scenario: 'objects', times: 2000 },
+  { executor: processes, name: 'ProcessPoolExecutor', scenario: 'objects', times: 2000 },
   { executor: processes, name: 'ProcessPoolExecutor', scenario: 'tasks', times: 10_000 },
   { executor: processes, name: 'ProcessPoolExecutor', scenario: 'executors', times: 30 },
   { executor: processes, name: 'ProcessPoolExecutor', scenario: 'crashes', times: 30 },

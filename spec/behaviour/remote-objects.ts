@@ -2,8 +2,9 @@ import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { proxy, tasksFrom, WorkerDiedError } from 'concurrent-futures';
 import { Counter, learnValues, MouseError } from '../fixtures/values.js';
+import { collectGarbage } from '../support/garbage.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
-import { eventually, instance, rejectionAs, settled } from '../support/watchdog.js';
+import { eventually, instance, rejectionAs, settled, turns } from '../support/watchdog.js';
 
 /** Objects that live in a worker. */
 export function describeRemoteObjects(name: string, makeExecutor: MakeExecutor, capabilities: Capabilities): void {
@@ -212,6 +213,21 @@ export function describeRemoteObjects(name: string, makeExecutor: MakeExecutor, 
       for (const counter of counters) expect(await settled(counter.add(1))).to.equal(6);
       for (const counter of counters) counter.release();
       await settled(shrunk);
+    });
+
+    it('a worker is let go when its object was dropped without a release()', async () => {
+      const pool = bench.pool({ maxWorkers: 1, maxTasksPerWorker: 1 });
+      const use = async () => {
+        const counter = await settled(pool.create(Counter, 5));
+        return settled(counter.add(1));
+      };
+      expect(await use()).to.equal(6);
+      expect(await use()).to.equal(6);
+      for (let i = 0; i < 100 && pool.stats().workers > 0; i++) {
+        await collectGarbage();
+        await turns();
+      }
+      expect(pool.stats().workers).to.equal(0);
     });
 
     it('a remote object is no promise, and may be looked at from all sides', async () => {
