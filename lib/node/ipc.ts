@@ -1,11 +1,18 @@
-import { Duplex, Readable, Writable } from 'node:stream';
 import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web';
 import { types } from 'node:util';
 import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { UNREADABLE } from '../wire/guarded-endpoint.js';
 import { isPlain as isWhole } from './plain.js';
-import { streamHandler, type WireStream } from './stream-bridge.js';
+import {
+  type Line,
+  type LineEnd,
+  ReadableBridge,
+  ReadableSource,
+  transformOf,
+  WritableBridge,
+  WritableTarget,
+} from './web-stream-bridge.js';
 
 /**
  * Ports over the one channel between a process and its child. Each frame names the port that it is for:
@@ -16,8 +23,8 @@ import { streamHandler, type WireStream } from './stream-bridge.js';
  * throws where nobody can catch it, and it makes Buffers of other views of bytes.
  *
  * A message port cannot leave its process. One that is to be moved stays, and is bridged: what arrives at it goes over the
- * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks, signals and
- * streams work as between threads.
+ * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks and signals work as
+ * between threads. A web stream stays, too, and has a line of that kind for each direction.
  */
 type Frame = [mark: typeof MARK, port: number, data: unknown, hasPlaceholders: boolean];
 
@@ -57,14 +64,18 @@ interface Listener {
 }
 
 /** What stands in a message for something that cannot be cloned. */
-type Placeholder = { 'concurrent-futures:port': number } | { 'concurrent-futures:stream': StreamKind; wire: unknown };
-
-type StreamKind = 'readable' | 'writable' | 'transform';
+interface Placeholder {
+  /** The kind, and the numbers of its ports. */
+  'concurrent-futures:moved': [kind: 'port' | 'readable' | 'writable' | 'transform', ...ports: number[]];
+}
+const PLACEHOLDER: keyof Placeholder = 'concurrent-futures:moved';
 
 export class IpcMultiplexer {
   readonly #channel: Channel;
   readonly #ports = new Map<number, Listener>();
   readonly #bridged = new Map<number, MessagePort>();
+  /** What streams hear by, on the numbers of their lines. */
+  readonly #lines = new Map<number, LineEnd>();
   #nextId: number;
   /** Messages that have not left, as far as is known. */
   #unsent = 0;
@@ -102,15 +113,16 @@ export class IpcMultiplexer {
   post(port: number, message: unknown, transfer: readonly unknown[] = [], handle?: Handle): void {
     // The end of the other side is told by an event of its own.
     if (!this.#channel.connected) return;
-    const replacements = transfer.length > 0 ? this.#replacementsOf(transfer) : undefined;
-    const data = replacements === undefined ? message : substitute(message, (value) => replacements.get(value));
-    const frame = toFrame(port, data, replacements !== undefined);
+    const moved = transfer.length > 0 ? this.#replace(transfer) : undefined;
+    const data = moved === undefined ? message : substitute(message, (value) => moved.placeholders.get(value));
+    const frame = toFrame(port, data, moved !== undefined);
     const hasLeft = this.#channel.send(frame, handle, this.#noteSent);
-    // Not before: of what the channel refuses by throwing nobody tells that it has left.
+    // Not before: what the channel refuses by throwing moves nothing, and nobody tells that it has left.
+    for (const begin of moved?.begins ?? []) begin();
     this.#unsent++;
     if (!hasLeft || isLarge(frame[2])) this.#congested = true;
     // Moved is moved, although a process can only be sent a copy.
-    for (const moved of transfer) if (moved instanceof ArrayBuffer) structuredClone(moved, { transfer: [moved] });
+    for (const entry of transfer) if (entry instanceof ArrayBuffer) structuredClone(entry, { transfer: [entry] });
   }
 
   /** Whether much of what was sent is still on this side. */
@@ -159,52 +171,96 @@ export class IpcMultiplexer {
   close(): void {
     for (const port of this.#bridged.values()) port.close();
     this.#bridged.clear();
+    for (const end of this.#lines.values()) end.over();
+    this.#lines.clear();
   }
 
-  /** What stands for each of the values that can be moved to another process; undefined when there are none. */
-  #replacementsOf(transfer: readonly unknown[]): Map<unknown, Placeholder> | undefined {
-    const replacements = new Map<unknown, Placeholder>();
-    for (const moved of transfer) {
-      if (!(moved instanceof ArrayBuffer)) replacements.set(moved, this.#replace(moved));
+  /**
+   * What stands for each of the values that are moved, and what sets them going, which is for when the message can be sent;
+   * undefined when there are none.
+   *
+   * @throws DOMException for what cannot be moved
+   */
+  #replace(
+    transfer: readonly unknown[],
+  ): { placeholders: Map<unknown, Placeholder>; begins: (() => void)[] } | undefined {
+    const placeholders = new Map<unknown, Placeholder>();
+    const begins: (() => void)[] = [];
+    const replace = (value: unknown, kind: Placeholder[typeof PLACEHOLDER][0], ...starts: ((id: number) => void)[]) => {
+      const ids = starts.map(() => this.#newId());
+      placeholders.set(value, { [PLACEHOLDER]: [kind, ...ids] });
+      starts.forEach((start, i) =>
+        begins.push(() => {
+          start(ids[i] as number);
+        }),
+      );
+    };
+    const source = (stream: ReadableStream) => {
+      refuseLocked(stream);
+      return (id: number) => this.#connect(id, (line) => new ReadableSource(stream, line));
+    };
+    const target = (stream: WritableStream) => {
+      refuseLocked(stream);
+      return (id: number) => this.#connect(id, (line) => new WritableTarget(stream, line));
+    };
+    for (const value of transfer) {
+      if (value instanceof ArrayBuffer) continue;
+      if (value instanceof MessagePort)
+        replace(value, 'port', (id) => {
+          this.#bridge(value, id);
+        });
+      else if (value instanceof ReadableStream) replace(value, 'readable', source(value));
+      else if (value instanceof WritableStream) replace(value, 'writable', target(value));
+      else if (value instanceof TransformStream)
+        replace(value, 'transform', source(value.readable), target(value.writable));
+      else {
+        const what = Object.prototype.toString.call(value).slice(8, -1);
+        throw new DOMException(`A ${what} cannot be moved to another process`, 'DataCloneError');
+      }
     }
-    return replacements.size > 0 ? replacements : undefined;
+    return placeholders.size > 0 ? { placeholders, begins } : undefined;
   }
 
-  #replace(moved: unknown): Placeholder {
-    if (moved instanceof MessagePort) return { 'concurrent-futures:port': this.#bridge(moved, this.#newId()) };
-    if (moved instanceof ReadableStream)
-      return this.#replaceStream('readable', Readable.fromWeb(moved, { objectMode: true }));
-    if (moved instanceof WritableStream)
-      return this.#replaceStream('writable', Writable.fromWeb(moved, { objectMode: true }));
-    if (moved instanceof TransformStream)
-      return this.#replaceStream('transform', Duplex.fromWeb(moved, { objectMode: true }));
-    const what = Object.prototype.toString.call(moved).slice(8, -1);
-    throw new DOMException(`A ${what} cannot be moved to another process`, 'DataCloneError');
-  }
-
-  #replaceStream(kind: StreamKind, stream: Readable | Writable | Duplex): Placeholder {
-    const [wire] = streamHandler.serialize(stream);
-    const port = this.#replace(wire.port);
-    return { 'concurrent-futures:stream': kind, wire: { ...wire, port } };
-  }
-
+  /** What a placeholder stands for; undefined for what is none. */
   #revive(value: object): unknown {
-    if (Object.hasOwn(value, 'concurrent-futures:port')) {
+    if (!Object.hasOwn(value, PLACEHOLDER)) return undefined;
+    const [kind, ...ids] = (value as Placeholder)[PLACEHOLDER];
+    const [first, second] = ids as [number, number];
+    if (kind === 'port') {
       const { port1, port2 } = new MessageChannel();
-      this.#bridge(port1, (value as { 'concurrent-futures:port': number })['concurrent-futures:port']);
+      this.#bridge(port1, first);
       return port2;
     }
-    if (Object.hasOwn(value, 'concurrent-futures:stream')) {
-      const { 'concurrent-futures:stream': kind, wire } = value as {
-        'concurrent-futures:stream': StreamKind;
-        wire: WireStream;
-      };
-      const stream = streamHandler.deserialize({ ...wire, port: this.#revive(wire.port) as MessagePort });
-      if (kind === 'readable') return Readable.toWeb(stream as Readable);
-      if (kind === 'writable') return Writable.toWeb(stream as Writable);
-      return Duplex.toWeb(stream as Duplex);
-    }
-    return undefined;
+    const readable = (id: number) => this.#connect(id, (line) => new ReadableBridge(line)).stream;
+    const writable = (id: number) => this.#connect(id, (line) => new WritableBridge(line)).stream;
+    if (kind === 'readable') return readable(first);
+    if (kind === 'writable') return writable(first);
+    return transformOf(readable(first), writable(second));
+  }
+
+  /** Makes this side of a line. */
+  #connect<E extends LineEnd>(id: number, make: (line: Line) => E): E {
+    const end = make({
+      post: (message) => {
+        this.post(id, message);
+      },
+      clone: tryToFrame,
+      close: () => {
+        this.#ports.delete(id);
+        this.#lines.delete(id);
+      },
+    });
+    this.#lines.set(id, end);
+    this.listen(
+      id,
+      (message) => {
+        end.receive(message as unknown[]);
+      },
+      () => {
+        end.unreadable();
+      },
+    );
+    return end;
   }
 
   #newId(): number {
@@ -213,7 +269,7 @@ export class IpcMultiplexer {
     return id;
   }
 
-  #bridge(port: MessagePort, id: number): number {
+  #bridge(port: MessagePort, id: number): void {
     this.#bridged.set(id, port);
     // Either side may be the one that waits for what could not be read.
     const refuse = () => {
@@ -241,8 +297,12 @@ export class IpcMultiplexer {
       this.post(CLOSED, id);
     });
     port.unref();
-    return id;
   }
+}
+
+/** @throws DOMException for a stream that somebody has already */
+function refuseLocked(stream: ReadableStream | WritableStream): void {
+  if (stream.locked) throw new DOMException('A stream that is locked cannot be moved', 'DataCloneError');
 }
 
 /** What is sent by the channel. @throws what serialization throws */

@@ -23,13 +23,13 @@ import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-sock
  * is told how much of it has been taken: no more than WINDOW bytes are under way in a direction. The two halves end on
  * their own; an error or a destruction of one side destroys the other.
  */
-const WINDOW = 256 * 1024;
+export const WINDOW = 256 * 1024;
 /** What an object counts for: as many are under way as Node's streams of objects keep. */
 const OBJECT_BYTES = WINDOW / 16;
 /** What a chunk counts for at least: however small, it takes its time here and there. */
 const CHUNK_BYTES = WINDOW / 1024;
 /** Bytes taken that are worth a message. */
-const ACKNOWLEDGED = WINDOW / 16;
+export const WORTH_TELLING = WINDOW / 16;
 /** Larger chunks are sent in pieces, so that the side that writes them sees how they get on. */
 const PIECE = WINDOW / 4;
 
@@ -56,7 +56,7 @@ type Message =
   | { kind: 'set'; setting: Setting }
   | { kind: 'destroy'; error: WireError };
 
-const sizeOf = (chunk: unknown) =>
+export const sizeOf = (chunk: unknown) =>
   typeof chunk === 'string' || chunk instanceof Uint8Array ? Math.max(CHUNK_BYTES, chunk.length) : OBJECT_BYTES;
 
 /** Bytes that go as a text at most. */
@@ -134,7 +134,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
   const write = (chunk: unknown, encoding?: BufferEncoding) => {
     writable?.write(chunk, encoding as BufferEncoding, () => {
       taken += sizeOf(chunk);
-      if (over || taken < ACKNOWLEDGED) return;
+      if (over || taken < WORTH_TELLING) return;
       post({ kind: 'taken', bytes: taken });
       taken = 0;
     });
@@ -270,7 +270,7 @@ class Bridge implements Line {
 
   /** The reader wants more: what it has been given is taken. */
   read(): void {
-    if (this.#pushed < ACKNOWLEDGED || this.#over) return;
+    if (this.#pushed < WORTH_TELLING || this.#over) return;
     this.#port.postMessage({ kind: 'taken', bytes: this.#pushed } satisfies Message);
     this.#pushed = 0;
   }

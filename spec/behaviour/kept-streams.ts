@@ -4,7 +4,7 @@ import { numberBehindGate } from '../fixtures/values.js';
 import { collectGarbage } from '../support/garbage.js';
 import { passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
-import { eventually, rejectionAs, settled, turns } from '../support/watchdog.js';
+import { eventually, instance, rejectionAs, settled, turns } from '../support/watchdog.js';
 
 /** A stream of the numbers below `count`, each made when it is asked for. */
 const numbers = (count: number) => {
@@ -127,6 +127,19 @@ export function describeKeptStreams(name: string, makeExecutor: MakeExecutor, ca
       }
       await settled(writer.close());
       await eventually(() => pool.stats().workers === 0, 'the end of the worker');
+    });
+
+    it('a worker stays for both halves of a TransformStream', async () => {
+      const pool = bench.pool({ maxWorkers: 1, maxTasksPerWorker: 1 });
+      const transform = await settled(pool.submit(() => new TransformStream<number, number>()));
+      const { readable, writable } = instance(transform, TransformStream<number, number>);
+      expect(await settled(pool.submit(() => 1))).to.equal(1);
+      const writer = writable.getWriter();
+      const items = itemsOf(readable);
+      for (const n of expected) await settled(writer.write(n));
+      await settled(writer.close());
+      expect(await settled(items)).to.deep.equal(expected);
+      await eventually(() => pool.stats().workers === 0, 'the end of the workers');
     });
 
     it('a worker goes when its stream is cancelled', async () => {

@@ -339,6 +339,7 @@ export function describeShutdown(name: string, makeExecutor: MakeExecutor, capab
         'idle after a task',
         'idle after a task, workers kept',
         'a timeout that is still counting',
+        'a stream that a task gave and nobody reads',
         'workers that leave a timer behind',
         'workers that leave a timer behind, shut down',
       ]) {
@@ -352,6 +353,7 @@ export function describeShutdown(name: string, makeExecutor: MakeExecutor, capab
         ['queued tasks nobody waits for', 'apple\nbanana\ncherry\n'],
         ['a task begun after an idle time', 'apple\n'],
         ['a map nobody waits for', 'apple,banana,cherry\n'],
+        ['a stream that a task gave and that is read', 'apple,banana,cherry\n'],
         ['shutdown without waiting', 'apple\n'],
         ['shutdown awaited', 'apple\n'],
         ['shutdown that nobody waits for', 'apple\n'],

@@ -627,6 +627,108 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         for await (const item of transform.readable) expect(item).to.equal('LOUD');
       });
 
+      it('web streams carry null and undefined as well, in all directions', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const expected = [1, null, undefined, 2];
+        const streamOf = (items: unknown[]) =>
+          new ReadableStream<unknown>({
+            start: (controller) => {
+              for (const item of items) controller.enqueue(item);
+              controller.close();
+            },
+          });
+        const read = async (given: ReadableStream<unknown>) => {
+          const items: unknown[] = [];
+          for await (const item of given) items.push(item);
+          return items;
+        };
+        expect(await settled(pool.submit(read, streamOf(expected)))).to.deep.equal(expected);
+        expect(await settled(read(await settled(pool.submit(streamOf, expected))))).to.deep.equal(expected);
+        const write = async (given: WritableStream<unknown>, items: unknown[]) => {
+          const writer = given.getWriter();
+          for (const item of items) await writer.write(item);
+          await writer.close();
+        };
+        const written: unknown[] = [];
+        const writable = new WritableStream({
+          write: (item) => {
+            written.push(item);
+          },
+        });
+        await settled(pool.submit(write, writable, expected));
+        expect(written).to.deep.equal(expected);
+      });
+
+      it('a web stream fails with the reason that it was failed with, whatever that is, after what came before', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const failing = (reason: unknown) => {
+          let items = 3;
+          return new ReadableStream<number>({
+            pull: (controller) => {
+              if (items-- > 0) controller.enqueue(items);
+              else controller.error(reason);
+            },
+          });
+        };
+        const read = async (given: ReadableStream<number>) => {
+          const items: number[] = [];
+          try {
+            for await (const item of given) items.push(item);
+          } catch (reason) {
+            return [items, reason];
+          }
+          return [items];
+        };
+        for (const reason of [undefined, null, 'mouldy', new RangeError('mouldy')]) {
+          const expected = [[2, 1, 0], reason];
+          for (const outcome of [
+            await settled(pool.submit(read, failing(reason))),
+            await settled(read(await settled(pool.submit(failing, reason)))),
+          ]) {
+            expect(String(outcome[1])).to.equal(String(reason));
+            expect(outcome[0]).to.deep.equal(expected[0]);
+          }
+        }
+      });
+
+      it('the end of a reader or a writer reaches a web stream with its reason', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const cancelled = new Promise((resolve) => {
+          const stream = new ReadableStream<number>({
+            pull: (controller) => {
+              controller.enqueue(1);
+            },
+            cancel: resolve,
+          });
+          void pool.submit((given: ReadableStream<number>) => given.cancel('enough'), stream);
+        });
+        expect(await settled(cancelled)).to.equal('enough');
+        const aborted = new Promise((resolve) => {
+          const stream = new WritableStream({ abort: resolve });
+          void pool.submit((given: WritableStream) => given.abort(new RangeError('enough')), stream);
+        });
+        expect(instance(await settled(aborted), RangeError).message).to.equal('enough');
+      });
+
+      it('a web stream is sent no faster than it is read or written', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        let pulled = 0;
+        const stream = new ReadableStream<number>({
+          pull: (controller) => {
+            controller.enqueue(pulled++);
+          },
+        });
+        const readSome = async (given: ReadableStream<number>) => {
+          const reader = given.getReader();
+          let sum = 0;
+          for (let i = 0; i < 100; i++) sum += (await reader.read()).value ?? 0;
+          await reader.cancel();
+          return sum;
+        };
+        expect(await settled(pool.submit(readSome, stream))).to.equal(4950);
+        expect(pulled).to.be.below(150);
+      });
+
       it('a stream that is locked is refused', async () => {
         const stream = new ReadableStream();
         stream.getReader();
