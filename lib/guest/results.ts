@@ -1,12 +1,11 @@
 import { now } from '#guest';
 import { pack } from '#handlers';
 import { encodeValue } from '../comlink.js';
-import { describe } from '../options.js';
 import { type GuestTable, tagOf } from '../wire/claim-table.js';
 import { BELL, FAILURE, RESULT } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { explainReferenceError, type GuestCallable } from './callables.js';
-import { encodeFailure } from './failure.js';
+import { encodeFailure, postError } from './failure.js';
 import type { Inbox } from './inbox.js';
 import type { GuestPort } from './port.js';
 
@@ -125,17 +124,7 @@ export class Results {
   }
 
   #postFailure(slot: number, number: number, began: number, ended: number, error: unknown): void {
-    const wire = encodeFailure(error);
-    try {
-      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
-    } catch {
-      // Something in it can be cloned, but not be sent by this port.
-      wire.nodes = wire.nodes.map((node) => {
-        if (node.kind !== 'value' || findUnclonable(node.value, [], this.#port.clone) === undefined) return node;
-        return { kind: 'value', value: `[${describe(node.value)}]` };
-      });
-      this.#port.postMessage([FAILURE, slot, number, began, ended, wire]);
-    }
+    postError(this.#port, [FAILURE, slot, number, began, ended], encodeFailure(error));
   }
 
   /** Tells the host of results in the ring: at once, or at the latest when there is nothing more to do. */

@@ -28,6 +28,7 @@ import {
 } from '../wire/protocol.js';
 import { explainReferenceError, GuestCallable } from './callables.js';
 import { isInTask, setCurrent } from './current-task.js';
+import { postError } from './failure.js';
 import { Inbox } from './inbox.js';
 import { Lent } from './lent.js';
 import type { GuestPort } from './port.js';
@@ -111,7 +112,7 @@ export class TaskRunner {
         }
       }
     } catch (error) {
-      this.#port.postMessage([INITIALIZER_FAILED, encodeError(error)]);
+      postError(this.#port, [INITIALIZER_FAILED], encodeError(error));
       return;
     }
     this.#ready = true;

@@ -117,6 +117,25 @@ export function describeInitializer(name: string, makeExecutor: MakeExecutor, ca
       expect(error.cause).to.include({ name: 'RangeError', message: 'rejected' });
     });
 
+    for (const [what, initializer] of Object.entries({
+      'a Blob': () => {
+        throw Object.assign(new RangeError('no licence'), { detail: new Blob(['apple']) });
+      },
+      'shared memory': () => {
+        throw Object.assign(new RangeError('no licence'), { detail: new SharedArrayBuffer(8) });
+      },
+      'a function': () => {
+        throw Object.assign(new RangeError('no licence'), { detail: () => 1 });
+      },
+    })) {
+      it(`initializer that throws an error with ${what} in it breaks the pool, and the error is the cause`, async () => {
+        const pool = bench.pool({ maxWorkers: 1, initializer });
+        const { message, cause } = await rejectionAs(pool.submit(add, 1, 2), BrokenPool);
+        expect(message).to.include('The initializer of the workers failed');
+        expect(cause).to.include({ name: 'RangeError', message: 'no licence' });
+      });
+    }
+
     it('initializer that ends its worker breaks the pool', async () => {
       const pool = bench.pool({
         maxWorkers: 1,
