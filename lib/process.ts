@@ -63,6 +63,6 @@ export class ProcessPoolExecutor extends WorkerPoolExecutor {
    * @returns a promise that resolves when the processes are gone
    */
   killWorkers(): Promise<void> {
-    return this.terminateWorkers();
+    return this.killAll();
   }
 }

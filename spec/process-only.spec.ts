@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
-import { passGate, passGateAsync } from './support/gate.js';
+import { passGate, passGateAsync, touch } from './support/gate.js';
 import { useBench } from './support/pool-under-test.js';
 import { capabilities, makeExecutor } from './support/process-pool.js';
 import { lives, Script } from './support/scripts.js';
@@ -258,6 +258,22 @@ describe('ProcessPoolExecutor: killWorkers', () => {
     await settled(pool.killWorkers(), 'killWorkers()');
     await rejectionAs(running, BrokenProcessPool);
     expect(pool.stats().workers).to.equal(0);
+  });
+
+  it('leaves no process time for what it does at its end, and terminateWorkers() leaves it to idle ones', async () => {
+    for (const [end, times] of [
+      ['terminateWorkers', 1],
+      ['killWorkers', 0],
+    ] as const) {
+      const pool = instance(bench.pool({ maxWorkers: 1 }), ProcessPoolExecutor);
+      const tally = bench.tally();
+      const touchAtEnd = (0, eval)(`(token) => {
+        process.on('exit', () => (${touch.toString()})(token));
+      }`) as (token: unknown) => void;
+      await settled(pool.submit(touchAtEnd, tally.token));
+      await settled(pool[end](), end);
+      expect(tally.total, end).to.equal(times);
+    }
   });
 
   it('can be called of a pool that has no processes, and twice', async () => {

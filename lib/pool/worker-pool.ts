@@ -179,14 +179,27 @@ export abstract class WorkerPoolExecutor extends Executor {
   }
 
   /** @inheritDoc */
-  async terminateWorkers(): Promise<void> {
+  terminateWorkers(): Promise<void> {
+    return this.#endWorkers('terminated by terminateWorkers()', (runner) => {
+      runner.terminate();
+    });
+  }
+
+  /** As `terminateWorkers`, and idle workers are not left to end in order either. @internal */
+  protected killAll(): Promise<void> {
+    return this.#endWorkers('killed by killWorkers()', (runner) => {
+      runner.kill();
+    });
+  }
+
+  async #endWorkers(how: string, end: (runner: WorkerRunner) => void): Promise<void> {
     this.#isShutdown = true;
     this.#keepNone();
-    const message = 'The workers were terminated by terminateWorkers(); make a new executor';
+    const message = `The workers were ${how}; make a new executor`;
     this.#scheduler.recallAll();
     for (const runner of this.#workforce) {
       const tasks = [...runner.begunTasks(), ...runner.unbegunTasks()];
-      runner.terminate();
+      end(runner);
       for (const task of tasks) {
         runner.abandon(task);
         this.#fail(task, new this.#brokenClass(message));

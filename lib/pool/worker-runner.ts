@@ -405,20 +405,25 @@ export class WorkerRunner {
     if (this.state !== 'ended') this.state = 'ending';
   }
 
-  /** Ends the worker at once. */
+  /** Ends the worker at once; one that is idle, in order. */
   terminate(): void {
     if (this.state === 'ended' || this.#terminating) return;
-    this.#terminating = true;
-    this.state = 'ending';
-    this.#connection.ref();
+    this.#beginEnd();
     if (this.idle) this.#connection.end();
     else this.#connection.terminate();
   }
 
   /** Ends the worker at once, whether or not it could end in order. */
   kill(): void {
-    this.terminate();
-    if (this.state !== 'ended') this.#connection.terminate();
+    if (this.state === 'ended') return;
+    this.#beginEnd();
+    this.#connection.terminate();
+  }
+
+  #beginEnd(): void {
+    this.#terminating = true;
+    this.state = 'ending';
+    this.#connection.ref();
   }
 
   /**
