@@ -176,7 +176,7 @@ export function decodeValue(name: string, encoded: unknown, disposers?: Disposer
   return collectDisposers(disposers, () => handler.deserialize(encoded));
 }
 
-/** Lets go of what `encodeValue` made on the other side, for a task that is not run. */
+/** Lets go of what `encodeValue` made, on either side, for a task that is not run. */
 export function discardValue(name: string, encoded: unknown): void {
   const handler: (TransferHandler<unknown, unknown> & { discard?(encoded: unknown): void }) | undefined =
     handlers.get(name);

@@ -1,5 +1,5 @@
 import { channels } from '#diagnostics';
-import { encodeValue } from '../comlink.js';
+import { discardValue, encodeValue } from '../comlink.js';
 import { isFuture } from '../future.js';
 import { DEFINE, FORGET, packRich, type RichDetails, TASKS } from '../wire/protocol.js';
 import { cloneError, findUnclonable } from '../wire/unclonable.js';
@@ -183,6 +183,9 @@ export class Outbox {
       this.#noteSent([task]);
     } catch (cause) {
       this.#refuse(task, cause, refused, values, transfer, at);
+      // Nobody takes up what was made for this task alone.
+      for (const [position, handler] of details.handled)
+        if (isRenewed(handler)) discardValue(handler, values[position]);
     }
   }
 

@@ -1,9 +1,10 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
 import { PassThrough, Readable, Transform, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { inspect } from 'node:util';
+import type { MessagePort as Port } from 'node:worker_threads';
 import FakeTimers from '@sinonjs/fake-timers';
 import { expect } from 'chai';
 import { proxy, transfer, transferHandlers, WorkerDiedError } from 'concurrent-futures';
@@ -25,6 +26,7 @@ import {
   whyAborted,
 } from '../fixtures/values.js';
 import { runScript } from '../support/child.js';
+import { survivors } from '../support/garbage.js';
 import { passGate, passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
@@ -734,6 +736,60 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         stream.getReader();
         const future = bench.pool().submit((given: ReadableStream) => typeof given, stream);
         expect((await rejectionAs(future, DOMException)).name).to.equal('DataCloneError');
+      });
+
+      it('a task that is refused leaves here, and untouched, what was to be moved', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const stream = new ReadableStream<string>({
+          start: (controller) => {
+            controller.enqueue('brie');
+            controller.close();
+          },
+        });
+        const { port1, port2 } = new MessageChannel();
+        try {
+          const read = async (given: ReadableStream<string>, port: Port, ...others: unknown[]) => {
+            const heard = await new Promise<unknown>((resolve) => {
+              port.once('message', resolve);
+            });
+            port.close();
+            for await (const item of given) return [item, heard, others.length];
+            return [];
+          };
+          for (let i = 0; i < 2; i++) {
+            await rejectionAs(
+              pool.submit(read, stream, port2, () => 1),
+              DOMException,
+            );
+            expect(stream.locked).to.equal(false);
+          }
+          port1.postMessage('gouda');
+          expect(await settled(pool.submit(read, stream, port2, 1))).to.deep.equal(['brie', 'gouda', 1]);
+        } finally {
+          port1.close();
+        }
+      });
+
+      it('what a task that is refused would have been lent is let go', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const never = (given: unknown, other: unknown) => typeof given + typeof other;
+        const { signal } = new AbortController();
+        await rejectionAs(
+          pool.submit(never, signal, () => 1),
+          DOMException,
+        );
+        await eventually(() => getEventListeners(signal, 'abort').length === 0, 'the end of listening to the signal');
+        const refuse = async (): Promise<WeakRef<object>> => {
+          const callback = () => 1;
+          await rejectionAs(
+            pool.submit(never, proxy(callback), () => 1),
+            DOMException,
+          );
+          return new WeakRef(callback);
+        };
+        const callbacks = [await refuse(), await refuse(), await refuse()];
+        await settled(pool.submit(() => 1));
+        expect(await survivors(callbacks)).to.be.lessThan(2);
       });
 
       it('a MessagePort is moved without being listed', async () => {

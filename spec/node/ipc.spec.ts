@@ -29,4 +29,14 @@ describe('IpcMultiplexer', () => {
     await settled(clear);
     expect(ipc.congested).to.equal(false);
   });
+
+  it('of several streams none is moved when one of them cannot be', () => {
+    const ipc = new IpcMultiplexer({ connected: true, send: () => true }, 0);
+    const streams = [new ReadableStream(), new ReadableStream()];
+    streams[1]?.getReader();
+    thrownBy(() => {
+      ipc.post(TASK_PORT, streams, streams);
+    }, DOMException);
+    expect(streams.map(({ locked }) => locked)).to.deep.equal([false, true]);
+  });
 });
