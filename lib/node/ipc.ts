@@ -305,14 +305,30 @@ function refuseLocked(stream: ReadableStream | WritableStream): void {
   if (stream.locked) throw new DOMException('A stream that is locked cannot be moved', 'DataCloneError');
 }
 
-/** What is sent by the channel. @throws what serialization throws */
+/**
+ * Most bytes of one message. Node reads the length of what arrives as a number of 32 bits with a sign, and throws where nobody
+ * can catch it when it is larger. What Node itself adds is less than the rest.
+ */
+const MOST_BYTES = 2 ** 31 - 1024;
+
+/** What is sent by the channel. @throws what serialization throws, and RangeError for what is too large */
 export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): Frame {
-  if (isSimple(data)) return [MARK, port, data, hasPlaceholders];
+  const sent = serialize(data);
+  if (sent instanceof Uint8Array && sent.length > MOST_BYTES) {
+    const most = `${String(sent.length)} bytes, of at most ${String(MOST_BYTES)}`;
+    throw new RangeError(`a message between processes is to take ${most}; send it in parts, or as a stream`);
+  }
+  return [MARK, port, sent, hasPlaceholders];
+}
+
+/** Simple data as they are, others as bytes. */
+function serialize(data: unknown): unknown {
+  if (isSimple(data)) return data;
   if (!isWhole(data)) throw new DOMException('Something in it cannot be sent to another process', 'DataCloneError');
   const serializer = new Serializer();
   serializer.writeHeader();
   serializer.writeValue(data);
-  return [MARK, port, serializer.releaseBuffer(), hasPlaceholders];
+  return serializer.releaseBuffer();
 }
 
 /** Bytes or characters that may not go at once. */
@@ -328,11 +344,15 @@ function isLarge(data: unknown): boolean {
 
 /** Parts that are looked at to find out whether data are simple: beyond that, bytes cost less. */
 const MOST_PARTS = 64;
+/** Characters, of two bytes at most, whose bytes are not counted: so many are far from too many for a message. */
+const MOST_CHARACTERS = 2 ** 29;
 
 /** Whether data are few plain objects and arrays, of primitive values: those Node reads as they were written. */
 function isSimple(data: unknown): boolean {
   let left = MOST_PARTS;
+  let characters = 0;
   const visit = (value: unknown): boolean => {
+    if (typeof value === 'string') return (characters += value.length) <= MOST_CHARACTERS;
     if (typeof value !== 'object' || value === null) return typeof value !== 'symbol' && typeof value !== 'function';
     // They look plain, and Node refuses them: too late when a handle goes along, or when they wait behind one.
     if (types.isProxy(value) || types.isArgumentsObject(value)) return false;
@@ -350,9 +370,9 @@ function isSimple(data: unknown): boolean {
   return data.every(visit);
 }
 
-/** Throws for what cannot be sent by the channel. */
+/** Throws for what cannot be sent by the channel, however small it were. */
 export function tryToFrame(value: unknown): void {
-  toFrame(COMLINK, value, false);
+  serialize(value);
 }
 
 /** A copy of a message in which some objects are replaced; only plain objects and arrays are looked into. */

@@ -1,3 +1,4 @@
+import { Serializer } from 'node:v8';
 import { expect } from 'chai';
 import { type Channel, IpcMultiplexer, TASK_PORT } from '../../dist/node/ipc.js';
 import { settled, thrownBy } from '../support/watchdog.js';
@@ -38,5 +39,25 @@ describe('IpcMultiplexer', () => {
       ipc.post(TASK_PORT, streams, streams);
     }, DOMException);
     expect(streams.map(({ locked }) => locked)).to.deep.equal([false, true]);
+  });
+
+  it('a message that is larger than Node can read is refused where it is sent, and the error says so', () => {
+    const sent: unknown[] = [];
+    const ipc = new IpcMultiplexer({ connected: true, send: (message) => sent.push(message) > 0 }, 0);
+    // Two gigabytes are more than a test should take.
+    const release = Object.getOwnPropertyDescriptor(Serializer.prototype, 'releaseBuffer') as PropertyDescriptor;
+    Object.defineProperty(Serializer.prototype, 'releaseBuffer', {
+      ...release,
+      value: () => Object.defineProperty(Buffer.alloc(0), 'length', { value: 2 ** 31 }),
+    });
+    try {
+      const { message } = thrownBy(() => {
+        ipc.post(TASK_PORT, new Uint8Array(1));
+      }, RangeError);
+      expect(message).to.include('2147483648 bytes');
+    } finally {
+      Object.defineProperty(Serializer.prototype, 'releaseBuffer', release);
+    }
+    expect(sent).to.deep.equal([]);
   });
 });
