@@ -269,7 +269,7 @@ const throwHandler: TransferHandler<unknown, unknown> = {
 };
 
 /** The message of Comlink's that rejects a call. */
-function throwOver(error: unknown): object {
+export function throwOver(error: unknown): object {
   return { type: 'HANDLER', name: 'throw', value: { isError: true, value: undefined, whole: encodeError(error) } };
 }
 

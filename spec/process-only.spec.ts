@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { BrokenProcessPool, ExecutorShutdownError, WorkerDiedError } from 'concurrent-futures';
+import { BrokenProcessPool, ExecutorShutdownError, proxy, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
+import { Brook, reasonBehindGate } from './fixtures/values.js';
 import { passGate, passGateAsync, touch } from './support/gate.js';
 import { useBench } from './support/pool-under-test.js';
 import { capabilities, makeExecutor } from './support/process-pool.js';
@@ -224,6 +225,112 @@ describe('ProcessPoolExecutor: results that cannot be read here', () => {
       expect((await rejectionAs(deep, DOMException)).name).to.equal('DataCloneError');
       expect((await settled(Promise.all([before, after]))).map(({ length }) => length)).to.deep.equal([2e6, 2e6]);
       expect(await settled(Promise.all(small))).to.deep.equal([1, 2, 3, 4, 5]);
+    }
+  });
+});
+
+describe('ProcessPoolExecutor: what a call cannot carry', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  it('fails that call of a callback and no other, and the error says what it is and where', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    let answer: (text: string) => void = () => undefined;
+    const slow = new Promise<string>((resolve) => {
+      answer = resolve;
+    });
+    const callback = (kind: unknown) => {
+      if (kind === 'slow') return slow;
+      if (kind === 'answer') answer('in the end');
+      return kind === 'shared' ? { deep: [new SharedArrayBuffer(8)] } : new Blob(['brie']);
+    };
+    const call = async (given: (kind: unknown) => Promise<unknown>) => {
+      const waiting = given('slow');
+      const messages: unknown[] = [];
+      for (const kind of ['shared', 'blob', { list: [new Blob([])] }, new SharedArrayBuffer(8)]) {
+        messages.push(await given(kind).catch((error: unknown) => (error as Error).message));
+      }
+      await given('answer').catch(() => undefined);
+      return [...messages, await waiting];
+    };
+    const outcome = (await settled(pool.submit(call, proxy(callback as (kind: unknown) => Promise<unknown>)))).map(
+      String,
+    );
+    const [shared, blob, blobGiven, sharedGiven, last] = outcome;
+    expect(shared).to.include('The value of the call').and.include('its .deep[0]').and.include('SharedArrayBuffer');
+    expect(blob).to.include('The value of the call').and.include('Blob');
+    expect(blobGiven).to.include('Argument 1 of the call').and.include('its .list[0]').and.include('Blob');
+    expect(sharedGiven).to.include('Argument 1 of the call').and.include('SharedArrayBuffer');
+    expect(last).to.equal('in the end');
+  });
+
+  it('fails that call of an object and no other', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const gate = bench.gate();
+    const brook = await settled(pool.create(Brook));
+    const waiting = brook.wait(gate.token);
+    await gate.arrived();
+    const sent = await rejectionAs(brook.streamOf(1, new Blob([])), DOMException);
+    expect(sent.message).to.include('Argument 2 of the call').and.include('Blob');
+    expect((await rejectionAs(brook.blob(), DOMException)).message).to.include('Blob');
+    gate.open();
+    expect(await settled(waiting)).to.equal(5);
+  });
+
+  it('fails a call that cannot be read on its arrival', async () => {
+    const brook = await settled(bench.pool({ maxWorkers: 1 }).create(Brook));
+    const { name, message } = await rejectionAs(brook.nested(3000), DOMException);
+    expect(name).to.equal('DataCloneError');
+    expect(message).to.include('cannot be read');
+    expect((await settled(brook.response('brie'))).status).to.equal(201);
+  });
+
+  it('reaches an aborted signal as the reason why there is no reason', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const gate = bench.gate();
+    const controller = new AbortController();
+    const reason = pool.submit(reasonBehindGate, controller.signal, gate.token);
+    await gate.arrived();
+    controller.abort({ shared: new SharedArrayBuffer(8) });
+    gate.open();
+    expect(await settled(reason)).to.equal('DataCloneError');
+  });
+
+  it('is no message on a MessagePort of the user, and a warning says what it is and where', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const { port1, port2 } = new MessageChannel();
+    try {
+      const heard: unknown[] = [];
+      const ready = new Promise((resolve) => {
+        port1.on('message', (message) => {
+          heard.push(message);
+          resolve(undefined);
+        });
+      });
+      const hear = async (port: InstanceType<typeof MessagePort>) => {
+        const messages: unknown[] = [];
+        const last = new Promise((resolve) => {
+          port.on('message', (message) => {
+            messages.push(message);
+            if (message === 'last') resolve(undefined);
+          });
+        });
+        port.postMessage('ready');
+        await last;
+        port.close();
+        return messages;
+      };
+      const messages = pool.submit(hear, port2);
+      await settled(ready);
+      const warned = once(process, 'warning');
+      port1.postMessage({ list: [1, new SharedArrayBuffer(8)] });
+      port1.postMessage('last');
+      const [warning] = (await settled(warned)) as [Error];
+      expect(warning.name).to.equal('MessagePortWarning');
+      expect(warning.message).to.include('its .list[1]').and.include('SharedArrayBuffer');
+      expect(await settled(messages)).to.deep.equal(['last']);
+      expect(heard).to.deep.equal(['ready']);
+    } finally {
+      port1.close();
     }
   });
 });

@@ -2,7 +2,12 @@ import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web
 import { types } from 'node:util';
 import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
-import { UNREADABLE } from '../wire/guarded-endpoint.js';
+import { warn } from '#diagnostics';
+import { throwOver } from '../comlink.js';
+import { encodeError } from '../wire/errors.js';
+import { refusal, UNREADABLE, unreadable } from '../wire/guarded-endpoint.js';
+import { type Purpose, purposeOf } from '../wire/purpose.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { isPlain as isWhole } from './plain.js';
 import {
   type Line,
@@ -17,7 +22,7 @@ import {
 /**
  * Ports over the one channel between a process and its child. Each frame names the port that it is for:
  *
- *     [MARK, port, data, hasPlaceholders]
+ *     [MARK, port, data, hasPlaceholders, purpose?]
  *
  * Data that are not simple are bytes that this package writes and reads itself: what Node cannot read on its arrival it
  * throws where nobody can catch it, and it makes Buffers of other views of bytes.
@@ -26,7 +31,7 @@ import {
  * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks and signals work as
  * between threads. A web stream stays, too, and has a line of that kind for each direction.
  */
-type Frame = [mark: typeof MARK, port: number, data: unknown, hasPlaceholders: boolean];
+type Frame = [mark: typeof MARK, port: number, data: unknown, hasPlaceholders: boolean, purpose?: Purpose];
 
 /** Tells a frame from what a task sends by its own process.send. */
 const MARK = 'concurrent-futures';
@@ -60,7 +65,7 @@ export interface Channel {
 
 interface Listener {
   receive: (data: unknown, handle: Handle | undefined) => void;
-  unreadable: (error: unknown) => void;
+  unreadable: (error: unknown, purpose: Purpose | undefined) => void;
 }
 
 /** What stands in a message for something that cannot be cloned. */
@@ -98,7 +103,7 @@ export class IpcMultiplexer {
    *
    * @param unreadable - told of data that cannot be read; thrown where nobody is told
    */
-  listen(port: number, receive: Listener['receive'], unreadable?: (error: unknown) => void): void {
+  listen(port: number, receive: Listener['receive'], unreadable?: Listener['unreadable']): void {
     this.#ports.set(port, {
       receive,
       unreadable:
@@ -109,13 +114,19 @@ export class IpcMultiplexer {
     });
   }
 
-  /** Sends by a port. @throws what serialization throws; then nothing was sent */
-  post(port: number, message: unknown, transfer: readonly unknown[] = [], handle?: Handle): void {
+  /**
+   * Sends by a port.
+   *
+   * @param purpose - told to the other side when it cannot read the message
+   * @throws what serialization throws; then nothing was sent
+   */
+  post(port: number, message: unknown, transfer: readonly unknown[] = [], handle?: Handle, purpose?: Purpose): void {
     // The end of the other side is told by an event of its own.
     if (!this.#channel.connected) return;
     const moved = transfer.length > 0 ? this.#replace(transfer) : undefined;
     const data = moved === undefined ? message : substitute(message, (value) => moved.placeholders.get(value));
     const frame = toFrame(port, data, moved !== undefined);
+    if (purpose !== undefined) frame.push(purpose);
     const hasLeft = this.#channel.send(frame, handle, this.#noteSent);
     // Not before: what the channel refuses by throwing moves nothing, and nobody tells that it has left.
     for (const begin of moved?.begins ?? []) begin();
@@ -149,7 +160,7 @@ export class IpcMultiplexer {
   receive(frame: unknown, handle: Handle | undefined): void {
     // A task's own process.send is none of ours.
     if (!Array.isArray(frame) || frame[0] !== MARK) return;
-    const [, port, sent, hasPlaceholders] = frame as Frame;
+    const [, port, sent, hasPlaceholders, purpose] = frame as Frame;
     const listener = this.#ports.get(port);
     if (listener === undefined) return;
     let data = sent;
@@ -161,7 +172,7 @@ export class IpcMultiplexer {
       }
       if (hasPlaceholders) data = reviveIn(data, (value) => this.#revive(value));
     } catch (error) {
-      listener.unreadable(error);
+      listener.unreadable(error, purpose);
       return;
     }
     listener.receive(data, handle);
@@ -271,26 +282,50 @@ export class IpcMultiplexer {
 
   #bridge(port: MessagePort, id: number): void {
     this.#bridged.set(id, port);
-    // Either side may be the one that waits for what could not be read.
-    const refuse = () => {
-      port.postMessage({ id: UNREADABLE });
-      this.post(id, { id: UNREADABLE });
+    const send = (message: unknown) => {
+      this.post(id, message);
     };
+    const hand = (message: unknown) => {
+      port.postMessage(message);
+    };
+    // Whether the messages so far were none of this package.
+    let isOfUser = false;
     this.listen(
       id,
       (data) => {
-        port.postMessage(data, portsIn(data) as never[]);
+        isOfUser = purposeOf(data) === undefined;
+        port.postMessage(data, movablesIn(data) as never[]);
       },
-      refuse,
+      (_error, purpose) => {
+        tellLost(purpose, unreadable(), send, hand);
+      },
     );
     port.on('message', (data: unknown) => {
+      const purpose = purposeOf(data);
+      isOfUser = purpose === undefined;
+      const moved = movablesIn(data);
       try {
-        this.post(id, data, portsIn(data));
-      } catch {
-        refuse();
+        this.post(id, data, moved, undefined, purpose);
+      } catch (cause) {
+        const error =
+          purpose === undefined
+            ? cloneError(
+                'A message of a MessagePort to another process',
+                findUnclonable(data, moved, tryToFrame),
+                cause,
+              )
+            : refusal(data as object, moved, cause, tryToFrame);
+        tellLost(purpose, error, hand, send);
       }
     });
-    port.on('messageerror', refuse);
+    port.on('messageerror', () => {
+      if (isOfUser) tellLost(undefined, unreadable(), hand, send);
+      else {
+        // It is not known what it was for: either side may be the one that waits.
+        hand({ id: UNREADABLE });
+        send({ id: UNREADABLE });
+      }
+    });
     port.on('close', () => {
       if (!this.#bridged.delete(id)) return;
       this.#ports.delete(id);
@@ -298,6 +333,29 @@ export class IpcMultiplexer {
     });
     port.unref();
   }
+}
+
+/**
+ * A message of a bridged port does not get through.
+ *
+ * @param back - sends to the side that it came from
+ * @param on - sends to the side that it was for
+ */
+function tellLost(
+  purpose: Purpose | undefined,
+  error: DOMException,
+  back: (message: unknown) => void,
+  on: (message: unknown) => void,
+): void {
+  if (purpose === undefined) {
+    // Whoever posted it has gone on: too late to throw.
+    warn('MessagePortWarning', error.message);
+    return;
+  }
+  const [what, id] = purpose;
+  if (what === 'call') back({ id, ...throwOver(error) });
+  else if (what === 'answer') on({ id, ...throwOver(error) });
+  else on(encodeError(error));
 }
 
 /** @throws DOMException for a stream that somebody has already */
@@ -421,15 +479,18 @@ function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
   return visit(data);
 }
 
-/** The message ports in a message that came by a bridged port. */
-function portsIn(message: unknown): MessagePort[] {
-  const found: MessagePort[] = [];
+/** What is moved with a message that came by a bridged port. */
+function movablesIn(message: unknown): unknown[] {
+  const found = new Set<unknown>();
   substitute(message, (value) => {
-    if (value instanceof MessagePort) found.push(value);
-    return undefined;
+    if (!MOVABLE.some((movable) => value instanceof movable)) return undefined;
+    found.add(value);
+    return value;
   });
-  return found;
+  return [...found];
 }
+
+const MOVABLE = [MessagePort, ReadableStream, WritableStream, TransformStream];
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);

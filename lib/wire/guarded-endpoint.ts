@@ -25,7 +25,7 @@ interface Message {
 /** A call, or an answer, could not be read somewhere on its way, and it is not known which. */
 export const UNREADABLE = 'unreadable';
 
-const unreadable = () => new DOMException('A value of a call cannot be read on its arrival', 'DataCloneError');
+export const unreadable = () => new DOMException('A value of a call cannot be read on its arrival', 'DataCloneError');
 
 /**
  * The calling side's end of a port to something that Comlink exposes, with what Comlink leaves out: every call is
@@ -207,12 +207,21 @@ export class ExposedEndpoint implements Endpoint {
   }
 }
 
-/** Says what in a call, or in an answer, cannot be cloned. */
-function refusal({ argumentList, value }: Message, transfer: unknown[], cause: unknown): DOMException {
+/**
+ * Says what in a call, or in an answer, cannot be cloned.
+ *
+ * @param clone - throws for what cannot be sent
+ */
+export function refusal(
+  { argumentList, value }: Pick<Message, 'argumentList' | 'value'>,
+  transfer: readonly unknown[],
+  cause: unknown,
+  clone?: (value: unknown) => unknown,
+): DOMException {
   for (const [i, argument] of (argumentList ?? []).entries()) {
-    const found = findUnclonable(argument.value, transfer);
+    const found = findUnclonable(argument.value, transfer, clone);
     if (found !== undefined) return cloneError(`Argument ${String(i + 1)} of the call`, found, cause);
   }
   const where = argumentList === undefined ? 'The value of the call' : 'An argument of the call';
-  return cloneError(where, argumentList === undefined ? findUnclonable(value, transfer) : undefined, cause);
+  return cloneError(where, argumentList === undefined ? findUnclonable(value, transfer, clone) : undefined, cause);
 }

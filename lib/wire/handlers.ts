@@ -67,9 +67,8 @@ const signalHandler: TransferHandler<AbortSignal, WireSignal> = {
   deserialize: ({ reason, port }) => {
     if (port === undefined) return AbortSignal.abort(decodeError(reason as WireError));
     const controller = new AbortController();
-    port.addEventListener('message', ({ data }: { data: Partial<WireError> }) => {
-      // What could not be sent here has no nodes.
-      controller.abort(data.nodes === undefined ? undefined : decodeError(data as WireError));
+    port.addEventListener('message', ({ data }: { data: WireError }) => {
+      controller.abort(decodeError(data));
     });
     port.start();
     port.unref?.();

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { proxy, tasksFrom, WorkerDiedError } from 'concurrent-futures';
-import { Counter, learnValues, MouseError } from '../fixtures/values.js';
+import { Brook, Counter, learnValues, MouseError } from '../fixtures/values.js';
 import { collectGarbage } from '../support/garbage.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
 import { eventually, instance, rejectionAs, settled, turns } from '../support/watchdog.js';
@@ -94,6 +94,15 @@ export function describeRemoteObjects(name: string, makeExecutor: MakeExecutor, 
       const counter = await settled(pool.create(Counter, 3));
       await settled(counter.report(proxy((count: number) => heard.push(String(count)))));
       expect(heard).to.deep.equal(['one', 'two', '3']);
+    });
+
+    it('methods take and give web streams and responses', async () => {
+      const brook = await settled(bench.pool({ maxWorkers: 1 }).create(Brook));
+      const stream = await settled(brook.streamOf(1, null, 'brie'));
+      expect(await settled(brook.read(stream))).to.deep.equal([1, null, 'brie']);
+      const response = await settled(brook.response('gouda'));
+      expect(response.status).to.equal(201);
+      expect(await settled(brook.textOf(response))).to.equal('gouda');
     });
 
     it('calls interleave with each other and with tasks', async () => {

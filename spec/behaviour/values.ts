@@ -731,6 +731,84 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         expect(pulled).to.be.below(150);
       });
 
+      it('web streams and responses go through callbacks, as arguments and as results', async () => {
+        const pool = bench.pool({ maxWorkers: 1 });
+        const streamOf = (...items: unknown[]) =>
+          new ReadableStream({
+            start: (controller) => {
+              for (const item of items) controller.enqueue(item);
+              controller.close();
+            },
+          });
+        const read = async (given: ReadableStream<unknown>) => {
+          const items: unknown[] = [];
+          for await (const item of given) items.push(item);
+          return items;
+        };
+        const giveTo = (callback: (given: ReadableStream<unknown>) => unknown) =>
+          callback(
+            new ReadableStream({
+              start: (controller) => {
+                controller.enqueue(1);
+                controller.enqueue(null);
+                controller.close();
+              },
+            }),
+          );
+        expect(await settled(pool.submit(giveTo, proxy(read)))).to.deep.equal([1, null]);
+        const takeFrom = async (callback: () => unknown) => {
+          const items: unknown[] = [];
+          for await (const item of (await callback()) as ReadableStream<unknown>) items.push(item);
+          return items;
+        };
+        const give = proxy(() => streamOf('a', 'b'));
+        expect(await settled(pool.submit(takeFrom, give))).to.deep.equal(['a', 'b']);
+        const written: unknown[] = [];
+        const sink = proxy(
+          () =>
+            new WritableStream({
+              write: (item) => {
+                written.push(item);
+              },
+            }),
+        );
+        const writeTo = async (callback: () => unknown) => {
+          const writer = ((await callback()) as WritableStream<number>).getWriter();
+          await writer.write(1);
+          await writer.close();
+        };
+        await settled(pool.submit(writeTo, sink));
+        await eventually(() => written.length === 1, 'what was written');
+        const respond = (callback: (response: Response) => unknown) => callback(new Response('brie'));
+        const text = proxy((response: Response) => response.text());
+        expect(await settled(pool.submit(respond, text))).to.equal('brie');
+      });
+
+      it('a web stream goes by a MessagePort of the user', async () => {
+        const { port1, port2 } = new MessageChannel();
+        try {
+          const future = bench.pool().submit(async (port: InstanceType<typeof MessagePort>) => {
+            const items: unknown[] = [];
+            const stream = await new Promise<ReadableStream<unknown>>((resolve) => {
+              port.once('message', resolve);
+            });
+            for await (const item of stream) items.push(item);
+            port.close();
+            return items;
+          }, port2);
+          const stream = new ReadableStream({
+            start: (controller) => {
+              controller.enqueue('brie');
+              controller.close();
+            },
+          });
+          port1.postMessage(stream, [stream as never]);
+          expect(await settled(future)).to.deep.equal(['brie']);
+        } finally {
+          port1.close();
+        }
+      });
+
       it('a stream that is locked is refused', async () => {
         const stream = new ReadableStream();
         stream.getReader();
