@@ -26,8 +26,8 @@ class KeptReadable implements KeptStream {
   readonly #keeper: StreamKeeper;
   #controller: WeakRef<ReadController> | undefined;
   #awaited: ReadController | undefined;
-  /** There is no more to be read. */
-  #ended = false;
+  /** Tells of the end, which has come. */
+  #end: (() => void) | undefined;
   #over = false;
 
   constructor(stream: ReadableStream<unknown>, keeper: StreamKeeper) {
@@ -41,12 +41,10 @@ class KeptReadable implements KeptStream {
     // Not only by reading: whoever knows how much there is does not read on.
     this.#reader.closed.then(
       () => {
-        this.#ended = true;
-        // The last item may be told of after the end.
-        if (this.#awaited === undefined) this.#close();
+        this.#noteEnd(() => this.#controller?.deref()?.close());
       },
       (error: unknown) => {
-        this.fail(error);
+        this.#noteEnd(() => this.#controller?.deref()?.error(error));
       },
     );
   }
@@ -58,7 +56,7 @@ class KeptReadable implements KeptStream {
       if (!done && !this.#over) controller.enqueue(value);
     } finally {
       this.#setAwaited(undefined);
-      if (this.#ended) this.#close();
+      this.#end?.();
     }
   }
 
@@ -72,8 +70,12 @@ class KeptReadable implements KeptStream {
     if (this.#finish()) this.#controller?.deref()?.error(error);
   }
 
-  #close(): void {
-    if (this.#finish()) this.#controller?.deref()?.close();
+  /** The last item may be told of after the end. */
+  #noteEnd(tell: () => void): void {
+    this.#end = () => {
+      if (this.#finish()) tell();
+    };
+    if (this.#awaited === undefined) this.#end();
   }
 
   #setAwaited(controller: ReadController | undefined): void {
