@@ -64,8 +64,16 @@ export function describe(value: unknown): string {
       return typeof name === 'string' && name !== '' ? `the function ${name}` : 'a function';
     }
     if (typeof value === 'symbol') return value.toString();
-    return `an object of class ${Object.prototype.toString.call(value).slice(8, -1)}`;
+    const tag = Object.prototype.toString.call(value).slice(8, -1);
+    return `an object of class ${tag === 'Object' ? nameOfClass(value as object) : tag}`;
   } catch {
     return 'an object that cannot be described';
   }
+}
+
+/** Most classes, those of Node among them, give their objects no tag. */
+function nameOfClass(value: object): string {
+  const prototype = Object.getPrototypeOf(value) as { constructor?: { name?: unknown } } | null;
+  const name = prototype?.constructor?.name;
+  return typeof name === 'string' && name !== '' ? name : 'Object';
 }

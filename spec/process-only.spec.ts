@@ -1,10 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { BrokenProcessPool, ExecutorShutdownError, proxy, WorkerDiedError } from 'concurrent-futures';
+import { BrokenProcessPool, ExecutorShutdownError, proxy, transfer, WorkerDiedError } from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import { Brook, reasonBehindGate } from './fixtures/values.js';
 import { passGate, passGateAsync, touch } from './support/gate.js';
@@ -160,6 +163,56 @@ describe('ProcessPoolExecutor: handles', () => {
     server.close();
     await rejectionOf(pool.submit((given: Server) => given.listening, server));
     expect(await settled(pool.submit(() => 1))).to.equal(1);
+  });
+});
+
+describe('ProcessPoolExecutor: what is more than it looks', () => {
+  const bench = useBench(makeExecutor, capabilities);
+
+  for (const [name, makeServer] of [
+    ['tls', () => createTlsServer()],
+    ['https', () => createHttpsServer()],
+  ] as const) {
+    it(`a server of ${name} is refused: TLS does not go with its handle`, async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const server = makeServer().listen(0, '127.0.0.1');
+      await settled(once(server, 'listening'));
+      try {
+        const refused = pool.submit((n: number, given: object) => n + Object.keys(given).length, 1, server);
+        const error = await rejectionAs(refused, DOMException);
+        expect(error.name).to.equal('DataCloneError');
+        expect(error.message).to.include('Argument 2').and.include('TLS');
+        expect(server.listening).to.equal(true);
+      } finally {
+        server.close();
+      }
+    });
+  }
+
+  it('what cannot be moved to another process is called by its class', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    const handle = await open(fileURLToPath(import.meta.url));
+    try {
+      const refused = pool.submit((given: object) => Object.keys(given).length, transfer({ handle }, [handle]));
+      const error = await rejectionAs(refused, DOMException);
+      expect(error.message).to.include('FileHandle');
+    } finally {
+      await handle.close();
+    }
+  });
+
+  it('an item of a stream that cannot be sent is named by its place', async () => {
+    const pool = bench.pool({ maxWorkers: 1 });
+    for (const [item, what] of [
+      ['new SharedArrayBuffer(8)', 'SharedArrayBuffer'],
+      ['new Blob([])', 'Blob'],
+    ] as const) {
+      const generate = (0, eval)(`(function* items() { yield 1; yield { deep: [${item}] }; })`) as () => Generator;
+      const stream = pool.stream(generate);
+      expect(await settled(stream.next())).to.deep.equal({ done: false, value: 1 });
+      const error = await rejectionAs(stream.next(), DOMException);
+      expect(error.message).to.include('Item of the stream items').and.include('its .deep[0]').and.include(what);
+    }
   });
 });
 

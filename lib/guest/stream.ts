@@ -210,7 +210,7 @@ export class GuestStream {
         port.postMessage([ITEMS, slot, number, [item], handlers, i === 0 ? returned : 0], transfer);
       } catch {
         this.#refused = true;
-        throw cloneError(`Item of the stream ${name}`, findUnclonable(item, transfer), cause);
+        throw cloneError(`Item of the stream ${name}`, findUnclonable(item, transfer, port.clone), cause);
       }
     });
   }

@@ -4,10 +4,11 @@ import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { warn } from '#diagnostics';
 import { throwOver } from '../comlink.js';
+import { describe } from '../options.js';
 import { encodeError } from '../wire/errors.js';
 import { refusal, UNREADABLE, unreadable } from '../wire/guarded-endpoint.js';
 import { type Purpose, purposeOf } from '../wire/purpose.js';
-import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { cloneError, findUnclonable, isContainer } from '../wire/unclonable.js';
 import { isPlain as isWhole } from './plain.js';
 import {
   type Line,
@@ -225,8 +226,7 @@ export class IpcMultiplexer {
       else if (value instanceof TransformStream)
         replace(value, 'transform', source(value.readable), target(value.writable));
       else {
-        const what = Object.prototype.toString.call(value).slice(8, -1);
-        throw new DOMException(`A ${what} cannot be moved to another process`, 'DataCloneError');
+        throw new DOMException(`${describe(value)} cannot be moved to another process`, 'DataCloneError');
       }
     }
     return placeholders.size > 0 ? { placeholders, begins } : undefined;
@@ -433,9 +433,10 @@ export function tryToFrame(value: unknown): void {
   serialize(value);
 }
 
-/** A copy of a message in which some objects are replaced; only plain objects and arrays are looked into. */
-function substitute(message: unknown, replace: (value: unknown) => unknown): unknown {
+/** A copy of a message in which some objects are replaced. */
+function substitute(message: unknown, replace: (value: object) => unknown): unknown {
   const copies = new Map<object, unknown>();
+  const reaches = reachOf((value) => replace(value) !== undefined);
   const visit = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null) return value;
     const replacement = replace(value);
@@ -448,7 +449,20 @@ function substitute(message: unknown, replace: (value: unknown) => unknown): unk
       for (const key of Object.keys(value)) copy[key as never] = visit(value[key as never]);
       return copy;
     }
-    if (!isPlain(value)) return value;
+    if (value instanceof Map) {
+      const copy = new Map<unknown, unknown>();
+      copies.set(value, copy);
+      for (const [key, entry] of value) copy.set(visit(key), visit(entry));
+      return copy;
+    }
+    if (value instanceof Set) {
+      const copy = new Set<unknown>();
+      copies.set(value, copy);
+      for (const entry of value) copy.add(visit(entry));
+      return copy;
+    }
+    // Cloning makes plain objects of instances of users' classes. Those of Node's own look alike, and stay what they are.
+    if (!isPlain(value) && !(isContainer(value) && reaches(value))) return value;
     const copy: Record<string, unknown> = {};
     copies.set(value, copy);
     for (const [key, item] of Object.entries(value)) {
@@ -460,6 +474,30 @@ function substitute(message: unknown, replace: (value: unknown) => unknown): unk
   return visit(message);
 }
 
+/** What cloning looks at in a value. */
+function partsOf(value: object): Iterable<unknown> {
+  if (value instanceof Map) return [...value.keys(), ...value.values()] as unknown[];
+  if (value instanceof Set) return value as Set<unknown>;
+  return isContainer(value) ? (Object.values(value) as unknown[]) : [];
+}
+
+/** Whether values have such an object somewhere in them. Each object is looked at once, for all of them. */
+function reachOf(isSuch: (value: object) => boolean): (root: object) => boolean {
+  const barren = new Set<object>();
+  return (root) => {
+    const seen = new Set<object>([root]);
+    // What is found is added to what is still to be looked at.
+    for (const value of seen) {
+      if (isSuch(value)) return true;
+      for (const part of partsOf(value)) {
+        if (typeof part === 'object' && part !== null && !barren.has(part)) seen.add(part);
+      }
+    }
+    for (const value of seen) barren.add(value);
+    return false;
+  };
+}
+
 /** Puts what placeholders stand for in their places, in data that nobody else has. */
 function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
   const seen = new Map<object, unknown>();
@@ -468,11 +506,21 @@ function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
     if (seen.has(value)) return seen.get(value);
     const revived = revive(value);
     seen.set(value, revived ?? value);
-    if (revived !== undefined || (!Array.isArray(value) && !isPlain(value))) return revived ?? value;
-    const parts = value as Record<string, unknown>;
-    for (const key of Object.keys(parts)) {
-      const part = parts[key];
-      if (typeof part === 'object' && part !== null) parts[key] = visit(part);
+    if (revived !== undefined) return revived;
+    if (value instanceof Map) {
+      const entries = [...value];
+      value.clear();
+      for (const [key, entry] of entries) value.set(visit(key), visit(entry));
+    } else if (value instanceof Set) {
+      const entries = [...value];
+      value.clear();
+      for (const entry of entries) value.add(visit(entry));
+    } else if (Array.isArray(value) || isPlain(value)) {
+      const parts = value as Record<string, unknown>;
+      for (const key of Object.keys(parts)) {
+        const part = parts[key];
+        if (typeof part === 'object' && part !== null) parts[key] = visit(part);
+      }
     }
     return value;
   };
@@ -481,13 +529,14 @@ function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
 
 /** What is moved with a message that came by a bridged port. */
 function movablesIn(message: unknown): unknown[] {
-  const found = new Set<unknown>();
-  substitute(message, (value) => {
-    if (!MOVABLE.some((movable) => value instanceof movable)) return undefined;
-    found.add(value);
-    return value;
+  const found: unknown[] = [];
+  if (typeof message !== 'object' || message === null) return found;
+  const collect = reachOf((value) => {
+    if (MOVABLE.some((movable) => value instanceof movable)) found.push(value);
+    return false;
   });
-  return [...found];
+  collect(message);
+  return found;
 }
 
 const MOVABLE = [MessagePort, ReadableStream, WritableStream, TransformStream];

@@ -65,10 +65,23 @@ const BARE: WireHandle = [undefined, null, false, false];
 
 /** A socket or a server goes to a process as the operating system's handle of it. */
 function encodeHandle(value: unknown): HandledValue | undefined {
-  if (value instanceof Server) return { value: BARE, handler: 'handle', handle: value };
+  if (value instanceof Server) {
+    if (isSecure(value)) {
+      throw new DOMException(
+        'a server of TLS is more than its handle, and a process would serve without TLS; make it in the task',
+        'DataCloneError',
+      );
+    }
+    return { value: BARE, handler: 'handle', handle: value };
+  }
   if (value instanceof ListenHandle) return { value: BARE, handler: 'handle', handle: value.handle };
   if (value instanceof ServedSocket) return encodeSocket(value.socket, true);
   return value instanceof Socket ? encodeSocket(value, false) : undefined;
+}
+
+/** Whether it is a server of TLS, or of HTTPS. By what only these have: to name their class makes Node load all of TLS. */
+function isSecure(server: Server): boolean {
+  return 'setSecureContext' in server;
 }
 
 /** Whether a socket can be handed over: one of TLS or of a terminal is more than a handle. It is bridged. */

@@ -85,7 +85,7 @@ function isDetached(buffer: ArrayBuffer): boolean {
 }
 
 /** Objects that are cloned property by property. */
-function isContainer(value: object): boolean {
+export function isContainer(value: object): boolean {
   if (Array.isArray(value)) return true;
   if (Object.prototype.toString.call(value) !== '[object Object]') return false;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -29,7 +29,7 @@ import { runScript } from '../support/child.js';
 import { survivors } from '../support/garbage.js';
 import { passGate, passGateAsync } from '../support/gate.js';
 import { type Capabilities, type MakeExecutor, useBench } from '../support/pool-under-test.js';
-import { eventually, instance, rejectionAs, rejectionOf, settled } from '../support/watchdog.js';
+import { eventually, instance, rejectionAs, rejectionOf, settled, turns } from '../support/watchdog.js';
 
 /** What resists being looked at, and may be thrown. Functions that refer to nothing outside of themselves. */
 const HOSTILE: Record<string, () => unknown> = {
@@ -658,6 +658,7 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
           },
         });
         await settled(pool.submit(write, writable, expected));
+        await eventually(() => written.length === expected.length, 'what was written');
         expect(written).to.deep.equal(expected);
       });
 
@@ -683,10 +684,10 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
         };
         for (const reason of [undefined, null, 'mouldy', new RangeError('mouldy')]) {
           const expected = [[2, 1, 0], reason];
-          for (const outcome of [
-            await settled(pool.submit(read, failing(reason))),
-            await settled(read(await settled(pool.submit(failing, reason)))),
-          ]) {
+          const given = await settled(pool.submit(failing, reason));
+          // All of it has come before any of it is read, or some.
+          if (reason !== undefined) await turns();
+          for (const outcome of [await settled(pool.submit(read, failing(reason))), await settled(read(given))]) {
             expect(String(outcome[1])).to.equal(String(reason));
             expect(outcome[0]).to.deep.equal(expected[0]);
           }
@@ -885,6 +886,61 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
           expect(((await settled(answer)) as string[])[0]).to.equal('hello');
         } finally {
           port1.close();
+        }
+      });
+
+      it('what is moved may stand in a map, a set, an array or an instance of a class', async () => {
+        class Holder {
+          readonly held: unknown;
+          constructor(held: unknown) {
+            this.held = held;
+          }
+        }
+        const pool = bench.pool({ maxWorkers: 1 });
+        const holders: Record<string, (port: unknown) => object> = {
+          'a map': (port) => new Map<unknown, unknown>([['before', 1]]).set('port', port).set('after', new Date(0)),
+          'the key of a map': (port) => new Map([[port, 1]]),
+          'a set': (port) => new Set([1, port, 2]),
+          'an array': (port) => [[port]],
+          'an instance': (port) => new Holder(port),
+          'an instance in a map in an instance': (port) => new Holder(new Map([[1, new Holder(port)]])),
+          'an instance with a circle': (port) => {
+            const holder = new Holder([port]);
+            return Object.assign(holder, { self: holder });
+          },
+        };
+        const say = (value: unknown) => {
+          const seen = new Set<unknown>();
+          const find = (part: unknown): InstanceType<typeof MessagePort> | undefined => {
+            if (part instanceof MessagePort) return part;
+            if (typeof part !== 'object' || part === null || seen.has(part)) return undefined;
+            seen.add(part);
+            const parts =
+              part instanceof Map
+                ? [...(part as Map<unknown, unknown>)].flat()
+                : part instanceof Set
+                  ? [...(part as Set<unknown>)]
+                  : Object.values(part);
+            for (const each of parts) {
+              const found = find(each);
+              if (found !== undefined) return found;
+            }
+            return undefined;
+          };
+          find(value)?.postMessage('here');
+          return value instanceof Map ? [...value.keys()].length : value instanceof Set ? value.size : 0;
+        };
+        for (const [what, hold] of Object.entries(holders)) {
+          const { port1, port2 } = new MessageChannel();
+          try {
+            const message = once(port1, 'message');
+            const value = hold(port2);
+            const size = await settled(pool.submit(say, transfer(value, [port2])));
+            expect(size, what).to.equal(value instanceof Map || value instanceof Set ? value.size : 0);
+            expect(((await settled(message, `the message from ${what}`)) as unknown[])[0]).to.equal('here');
+          } finally {
+            port1.close();
+          }
         }
       });
 
