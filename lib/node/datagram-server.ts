@@ -1,12 +1,15 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketType } from 'node:dgram';
 import type { AddressInfo } from 'node:net';
 import type { Executor } from '../executor.js';
-import { checkCount, checkFunction, readOptions } from '../options.js';
+import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, show } from '../options.js';
 import { checkTimeout } from '../timeouts.js';
 import { checkPort, pin, type PooledServer, roomOf, slotsOf, tell, whenResized } from './socket-server.js';
 import { type ServerStats, Slots } from './slots.js';
 
-/** Handles one datagram, in a worker; what it returns, if anything, is sent back to where the datagram came from. */
+/**
+ * Handles one datagram, in a worker. What it returns, a text or bytes, is sent back to where the datagram came from; nothing is
+ * when it returns `undefined` or `null`.
+ */
 export type DatagramHandler = (message: Uint8Array, from: RemoteInfo) => unknown;
 
 /** Options of {@link serveDatagrams}. */
@@ -15,11 +18,17 @@ export interface DatagramOptions {
   port: number;
   /** The address to listen on. @default all addresses */
   address?: string | undefined;
+  /** The same, by the name that it has for other servers; `address` goes before it. */
+  host?: string | undefined;
   /** @default 'udp4' */
   type?: SocketType | undefined;
   /** Datagrams that may wait for a place in the pool; further ones are dropped, as the network would. @default 1024 */
   maxPending?: number | undefined;
-  /** Told of errors of handlers. @default nothing: the datagram gets no answer */
+  /** ms that a datagram may be handled; past it, its handler is stopped. No limit by default. */
+  timeout?: number | undefined;
+  /** Closes the server and stops its handlers. */
+  signal?: AbortSignal | undefined;
+  /** Told of errors of handlers, and of answers that cannot be sent. @default nothing: the datagram gets no answer */
   onError?: ((error: unknown, from: RemoteInfo) => void) | undefined;
 }
 
@@ -56,23 +65,22 @@ export async function serveDatagrams(
   handler: DatagramHandler,
   options: DatagramOptions,
 ): Promise<PooledDatagramServer> {
-  const { port, address, type = 'udp4', maxPending = 1024, onError } = readOptions(options, 'serveDatagrams');
-  checkCount(maxPending, 'maxPending', 0, true);
+  const given = readOptions(options, 'serveDatagrams');
+  const { port, address, host, type = 'udp4' } = given;
   checkPort(port);
-  const pinned = pin(executor, handler, 'serveDatagrams');
-  checkFunction(onError, 'onError');
   const socket = createSocket(type);
   try {
-    const server = new DatagramServer(executor, pinned, socket, maxPending, onError);
+    const server = new DatagramServer(executor, handler, socket, given);
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject);
-      socket.bind(port, address, () => {
+      socket.bind(port, address ?? host, () => {
         socket.off('error', reject);
         // What fails from here on is one datagram, and those may be lost.
         socket.on('error', () => undefined);
         resolve();
       });
     });
+    server.heedSignal();
     return server;
   } catch (error) {
     socket.close();
@@ -85,32 +93,40 @@ class DatagramServer implements PooledDatagramServer {
   readonly #slots: Slots<Datagram>;
   readonly #unwatch: () => void;
   readonly #ending = new AbortController();
+  readonly #onError: DatagramOptions['onError'];
+  readonly #signal: AbortSignal | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(
     executor: Executor,
     handler: DatagramHandler,
     socket: Socket,
-    maxPending: number,
-    onError: DatagramOptions['onError'],
+    { maxPending = 1024, timeout, signal, onError }: Partial<DatagramOptions>,
   ) {
+    checkCount(maxPending, 'maxPending', 0, true);
+    if (timeout !== undefined) checkDuration(timeout, 'timeout');
+    checkSignal(signal);
+    checkFunction(onError, 'onError');
+    signal?.throwIfAborted();
+    const pinned = pin(executor, handler, 'serveDatagrams');
     this.#socket = socket;
-    const bounded = executor.with({ signal: this.#ending.signal });
+    this.#onError = onError;
+    this.#signal = signal;
+    const places = slotsOf(executor);
+    const bounded = executor.with({ signal: this.#ending.signal, ...(timeout === undefined ? {} : { timeout }) });
     const begin = ({ message, from }: Datagram) => {
       const failed = (error: unknown) => {
-        this.#slots.release('failed');
-        tell(onError, error, from);
+        this.#fail(error, from);
       };
       try {
-        bounded.submit(handler, message, from).then((answer) => {
-          if (typeof answer === 'string' || answer instanceof Uint8Array) this.#answer(answer, from);
-          else this.#slots.release('completed');
+        bounded.submit(pinned, message, from).then((answer) => {
+          this.#answer(answer, from);
         }, failed);
       } catch (error) {
         failed(error);
       }
     };
-    this.#slots = new Slots(slotsOf(executor), maxPending, begin, roomOf(executor));
+    this.#slots = new Slots(places, maxPending, begin, roomOf(executor));
     this.#unwatch = whenResized(executor, () => {
       this.#slots.fill();
     });
@@ -118,6 +134,12 @@ class DatagramServer implements PooledDatagramServer {
       // A copy of its own, because small buffers share a pool, all of which would be cloned.
       this.#slots.enter({ message: new Uint8Array(message), from });
     });
+  }
+
+  /** To be called when it listens. */
+  heedSignal(): void {
+    if (this.#signal?.aborted === true) this.#abort();
+    this.#signal?.addEventListener('abort', this.#abort, { once: true });
   }
 
   address(): AddressInfo {
@@ -131,11 +153,7 @@ class DatagramServer implements PooledDatagramServer {
   close(options: { grace?: number } = {}): Promise<void> {
     const grace = checkTimeout(options.grace, 'grace');
     this.#closed ??= this.#close();
-    if (grace !== undefined) {
-      setTimeout(() => {
-        this.#ending.abort(new Error(`The server was closed, and its tasks ended after ${String(grace)} ms`));
-      }, grace).unref();
-    }
+    if (grace !== undefined) this.#endAfter(grace);
     return this.#closed;
   }
 
@@ -143,7 +161,20 @@ class DatagramServer implements PooledDatagramServer {
     return this.close();
   }
 
+  readonly #abort = () => {
+    void this.close({ grace: 0 });
+  };
+
+  #endAfter(grace: number): void {
+    const end = () => {
+      this.#ending.abort(new Error(`The server was closed, and its tasks ended after ${String(grace)} ms`));
+    };
+    if (grace === 0) end();
+    else setTimeout(end, grace).unref();
+  }
+
   async #close(): Promise<void> {
+    this.#signal?.removeEventListener('abort', this.#abort);
     this.#socket.removeAllListeners('message');
     this.#unwatch();
     await this.#slots.close(() => {
@@ -154,16 +185,34 @@ class DatagramServer implements PooledDatagramServer {
     });
   }
 
-  #answer(answer: string | Uint8Array, { port, address }: RemoteInfo): void {
-    const sent = () => {
-      // A datagram may be lost; whoever sent the first one asks again. But close() waits until it has left.
+  #answer(answer: unknown, from: RemoteInfo): void {
+    if (answer === undefined || answer === null) {
       this.#slots.release('completed');
+      return;
+    }
+    // Whether it arrives nobody can know; but close() waits until it has left.
+    const sent = (error: Error | null) => {
+      if (error === null) this.#slots.release('completed');
+      else this.#fail(error, from);
     };
     try {
-      this.#socket.send(answer, port, address, sent);
-    } catch {
+      this.#socket.send(asDatagram(answer), from.port, from.address, sent);
+    } catch (error) {
       // A datagram may come from a port to which none can be sent: 0.
-      sent();
+      this.#fail(error, from);
     }
   }
+
+  #fail(error: unknown, from: RemoteInfo): void {
+    this.#slots.release('failed');
+    tell(this.#onError, error, from);
+  }
+}
+
+/** @throws TypeError for what is neither a text nor bytes */
+function asDatagram(answer: unknown): string | NodeJS.ArrayBufferView {
+  if (typeof answer === 'string') return answer;
+  if (ArrayBuffer.isView(answer)) return answer as NodeJS.ArrayBufferView;
+  if (answer instanceof ArrayBuffer) return new Uint8Array(answer);
+  throw new TypeError(`The handler of a datagram must return a text, bytes or nothing: it returned ${show(answer)}`);
 }

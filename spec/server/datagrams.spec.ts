@@ -1,6 +1,7 @@
 import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { expect } from 'chai';
+import { TimeoutError } from 'concurrent-futures';
 import {
   type DatagramHandler,
   type DatagramOptions,
@@ -206,8 +207,9 @@ for (const [name, { makeExecutor, capabilities }] of [
       expect(server.stats()).to.include({ failed: 1, active: 0 });
     });
 
-    it('an answer that cannot be sent is lost, and nothing else', async () => {
-      const server = await serve(upper);
+    it('an answer that cannot be sent is lost, and nothing else; `onError` hears of it', async () => {
+      const heard: unknown[] = [];
+      const server = await serve(upper, { onError: (error) => heard.push(error) });
       const { send, received } = dial(server);
       const { prototype } = Socket;
       // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
@@ -219,14 +221,81 @@ for (const [name, { makeExecutor, capabilities }] of [
       } as typeof original;
       try {
         send('apple');
-        await eventually(() => server.stats().completed === 1, 'the end of the first one');
+        await eventually(() => server.stats().failed === 1, 'the end of the first one');
         send('banana');
         await eventually(() => received.length === 1, 'the answer');
       } finally {
         prototype.send = original;
       }
+      instance(heard[0], RangeError);
       expect(received).to.deep.equal(['BANANA']);
       await settled(server.close(), 'close()');
+    });
+
+    it('a text and bytes of every kind are sent back, and nothing where nothing is returned', async () => {
+      const answers: DatagramHandler[] = [
+        () => 'apple',
+        () => new TextEncoder().encode('apple'),
+        () => new TextEncoder().encode('apple').buffer,
+        () => new DataView(new TextEncoder().encode('a pear, an apple, a plum').buffer, 11, 5),
+        () => new Uint16Array([0x7061, 0x6c70]),
+      ];
+      for (const handler of answers) {
+        const server = await serve(handler);
+        const { send, received } = dial(server);
+        send('?');
+        await eventually(() => received.length === 1, 'the answer');
+        expect(received[0]).to.match(/^appl/);
+      }
+      for (const handler of [() => undefined, () => null]) {
+        const server = await serve(handler);
+        dial(server).send('?');
+        await eventually(() => server.stats().completed === 1, 'the end of the handler');
+      }
+    });
+
+    it('`onError` hears of an answer that is no text and no bytes, and of one too long for a datagram', async () => {
+      const heard: unknown[] = [];
+      const options = { onError: (error: unknown) => heard.push(error) };
+      const number = await serve(() => 5, options);
+      dial(number).send('?');
+      await eventually(() => number.stats().failed === 1, 'the first failure');
+      expect(instance(heard[0], TypeError).message).to.match(/returned 5/);
+      const long = await serve(() => new Uint8Array(70_000), options);
+      dial(long).send('?');
+      await eventually(() => long.stats().failed === 1, 'the second failure');
+      expect(heard[1]).to.include({ code: 'EMSGSIZE' });
+    });
+
+    it('`timeout` stops the handler, and `onError` hears of it', async () => {
+      const heard: unknown[] = [];
+      const options = { timeout: 20, pool: { maxWorkers: 1 }, onError: (error: unknown) => heard.push(error) };
+      const server = await serve(() => new Promise(() => undefined), options);
+      dial(server).send('?');
+      await eventually(() => server.stats().failed === 1, 'the end of the handler');
+      instance(heard[0], TimeoutError);
+    });
+
+    it('`signal` closes the server and stops its handlers', async () => {
+      const controller = new AbortController();
+      const gate = bench.gate();
+      const { handler, pool } = waiting(gate.token);
+      const server = await serve(handler, { pool, signal: controller.signal });
+      const { send } = dial(server);
+      send('apple');
+      await gate.arrived();
+      send('banana');
+      await eventually(() => server.stats().waiting === 1, 'the one that waits');
+      controller.abort();
+      await settled(server.close(), 'the end of the server');
+      expect(server.stats()).to.include({ failed: 1, refused: 1, active: 0, waiting: 0 });
+      const reason = new Error('cherry');
+      expect(await rejectionOf(serve(upper, { signal: AbortSignal.abort(reason) }))).to.equal(reason);
+    });
+
+    it('`host` is another name for `address`', async () => {
+      const server = await serve(upper, { address: undefined, host: '127.0.0.1' });
+      expect(server.address()).to.include({ address: '127.0.0.1' });
     });
 
     it('a port in use rejects with EADDRINUSE', async () => {
@@ -244,6 +313,9 @@ for (const [name, { makeExecutor, capabilities }] of [
         [{ port: '1' }, TypeError, /port/],
         [{ maxPending: 0.5 }, RangeError, /maxPending/],
         [{ type: 'apple' }, TypeError, /type/],
+        [{ timeout: -1 }, RangeError, /timeout/],
+        [{ timeout: '1' }, TypeError, /timeout/],
+        [{ signal: {} }, TypeError, /signal/],
         [{ onError: 'apple' }, TypeError, /onError/],
       ] as const) {
         const error = await rejectionAs(serve(upper, options as never), errorClass as never);
