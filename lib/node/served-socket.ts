@@ -37,14 +37,21 @@ export function readToTheEnd(socket: Socket): void {
   Object.defineProperty(socket, Symbol.asyncIterator, { value: () => socket.iterator({ destroyOnReturn: false }) });
 }
 
-/** ms without progress that a peer has to take the last words of a handler. */
+/**
+ * ms in which nothing of the last words of a handler leaves this process, and after which its peer takes no more. The system
+ * takes a megabyte or more at a time, and then nothing before a good part of that has arrived: in 30 seconds it does so for
+ * whoever reads 50 kB a second.
+ */
+const LAST_WORDS_MS = 30_000;
+/** ms that a peer that was sent all has to end its side. */
 const LINGER_MS = 5000;
 
 /**
  * Closes the socket of a task that has ended.
  *
  * @param stopped - whether the task was stopped: then nobody waits for what it wrote
- * @returns when all that it wrote has gone or its peer takes nothing any more; nothing when that is so already
+ * @returns when all that it wrote has gone or its peer has left, rejected when its peer takes nothing any more; nothing when
+ * that is so already
  */
 export function closeServed(socket: Socket, stopped: boolean): Promise<void> | undefined {
   if (socket.destroyed) return undefined;
@@ -52,13 +59,13 @@ export function closeServed(socket: Socket, stopped: boolean): Promise<void> | u
     socket.destroy();
     return undefined;
   }
-  const said = new Promise<void>((resolve) => {
+  const said = new Promise<void>((resolve, reject) => {
     socket.once('finish', resolve);
     socket.once('close', () => {
       resolve();
     });
+    closeSoftly(socket, reject);
   });
-  closeSoftly(socket);
   return said;
 }
 
@@ -66,10 +73,12 @@ export function closeServed(socket: Socket, stopped: boolean): Promise<void> | u
  * Ends this side of a connection, and closes it when the other side has ended too. A socket that is closed with something
  * unread in it resets the connection, and what the peer has not read yet of our last words is lost: hence what still
  * comes is read, for a while, and thrown away.
+ *
+ * @param onStuck - told why when the connection is reset because its peer takes nothing any more
  */
-export function closeSoftly(socket: Socket): void {
+export function closeSoftly(socket: Socket, onStuck?: (error: Error) => void): void {
   if (socket.destroyed) return;
-  endServed(socket);
+  endServed(socket, onStuck);
   if (!socket.writableEnded) socket.end();
   const bound = () => {
     const timer = setTimeout(() => {
@@ -96,14 +105,29 @@ export function closeSoftly(socket: Socket): void {
 }
 
 /** Ends the socket of a task that has ended when its peer takes nothing of what was written any more. */
-export function endServed(socket: Socket): void {
+export function endServed(socket: Socket, onStuck?: (error: Error) => void): void {
   if (socket.destroyed) return;
   // It was handed to another process: what is left here is a shell, and a timer would keep it.
   if (socket.pending) {
     socket.destroy();
     return;
   }
-  socket.setTimeout(LINGER_MS, () => {
-    socket.destroy();
+  socket.setTimeout(LAST_WORDS_MS, () => {
+    if (socket.writableFinished) {
+      socket.destroy();
+      return;
+    }
+    onStuck?.(new Error(`The connection was reset: its peer took nothing for ${String(LAST_WORDS_MS)} ms`));
+    // With an orderly end, the peer would take what it has for all.
+    reset(socket);
   });
+}
+
+/** Closes a connection so that its peer reads an error, not an end, where it can be told one: by TCP alone. */
+export function reset(socket: Socket): void {
+  try {
+    socket.resetAndDestroy();
+  } catch {
+    socket.destroy();
+  }
 }

@@ -168,7 +168,7 @@ class ConnectionGate {
     this.#beginning = undefined;
     Promise.resolve(result).then(
       () => {
-        void this.#closeSoftly(served);
+        void this.#closeSoftly(served, peer);
       },
       (error: unknown) => {
         explainReferenceError(error, this.#callable);
@@ -178,11 +178,15 @@ class ConnectionGate {
   }
 
   /** Lets the last words go before the place is free. */
-  async #closeSoftly(served: Served, peer?: string, failure?: { error: unknown }): Promise<void> {
-    const closing = closeServed(served.socket, false);
-    if (closing !== undefined) await closing;
+  async #closeSoftly(served: Served, peer: string, failure?: { error: unknown }): Promise<void> {
+    try {
+      const closing = closeServed(served.socket, false);
+      if (closing !== undefined) await closing;
+    } catch (error) {
+      failure ??= { error };
+    }
     if (failure === undefined) this.#end(served, 'completed');
-    else this.#fail(served, String(peer), failure.error);
+    else this.#fail(served, peer, failure.error);
   }
 
   /** The signal of the connection that begins, made when asked for. */

@@ -5,7 +5,7 @@ import { checkCount, checkDuration, checkFunction, checkSignal, readOptions, sho
 import { PinnedCallable } from '../pool/callables.js';
 import { WorkerPoolExecutor } from '../pool/worker-pool.js';
 import { checkTimeout } from '../timeouts.js';
-import { endServed, ServedSocket } from './served-socket.js';
+import { endServed, reset, ServedSocket } from './served-socket.js';
 import { type Room, type ServerStats, Slots } from './slots.js';
 
 /** A server whose work is done by a pool. */
@@ -176,9 +176,7 @@ class SocketServer implements PooledServer {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#server.close();
     this.#unwatch();
-    return this.#slots.close((socket) => {
-      socket.resetAndDestroy();
-    });
+    return this.#slots.close(reset);
   }
 
   #endAfter(grace: number): void {
@@ -198,7 +196,7 @@ class SocketServer implements PooledServer {
     });
     // A peer that resets its connection is no error of this process; the handler sees it on its side.
     socket.on('error', ignore);
-    if (!this.#slots.enter(socket)) socket.resetAndDestroy();
+    if (!this.#slots.enter(socket)) reset(socket);
   }
 
   #serve(socket: Socket): void {

@@ -16,7 +16,7 @@ import { cloneError, findUnclonable } from '../wire/unclonable.js';
 import { type Address, addressOf, BridgedSocket, type Line, type Setting } from './bridged-socket.js';
 import { movedHandler } from './moved-socket.js';
 import { type BridgePort, type PortMux, withEvents } from './port-mux.js';
-import { belongToTask, closeSoftly, isSocket, ServedSocket } from './served-socket.js';
+import { belongToTask, closeSoftly, isSocket, reset, ServedSocket } from './served-socket.js';
 
 /**
  * Node's streams on the other side of a message port. Each side pumps what it can read to the other, which writes it, and
@@ -152,7 +152,7 @@ function serveStream(stream: Readable | Writable | Duplex, port: BridgePort): vo
       port.close();
     } else if (message === RESET) {
       over = true;
-      (stream as Socket).resetAndDestroy();
+      reset(stream as Socket);
       port.close();
     } else if (message instanceof Uint8Array) write(message);
     else if (typeof message === 'string') write(message, 'latin1');
