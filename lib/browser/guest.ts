@@ -40,9 +40,9 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
 const { close } = globalThis;
 
 /** Ends this worker. */
-export function endGuest(): void {
+export const endGuest: (tellLingers?: () => void) => void = () => {
   close.call(globalThis);
-}
+};
 
 /** Imports a module by its absolute URL. */
 export async function importModule(url: string): Promise<object> {

@@ -15,6 +15,7 @@ import {
   FORGET,
   HAS,
   INITIALIZER_FAILED,
+  LINGERS,
   LOADING,
   PING,
   PONG,
@@ -153,7 +154,9 @@ export class TaskRunner {
         this.#endStream(message[1] as number);
         break;
       case END:
-        endGuest();
+        endGuest(() => {
+          this.#port.postMessage([LINGERS]);
+        });
         break;
       case PING:
         this.#port.postMessage([PONG, message[1]]);

@@ -7,6 +7,7 @@ import { wrapSource } from '../guest/source.js';
 import { PORTS } from '../wire/protocol.js';
 import { PortMux, withEvents } from './port-mux.js';
 import type { ParentChannel } from './process-guest.js';
+import { farewells } from './served-socket.js';
 import { useGuestPorts } from './stream-bridge.js';
 
 export { now } from './clock.js';
@@ -49,8 +50,22 @@ export function connectPort(port: unknown, receive: (message: unknown) => void, 
   return nodePort;
 }
 
-/** Ends this thread in order: what it has printed goes first, which `terminate` would cut off. */
-export function endGuest(): void {
+/**
+ * Ends this thread, or process, in order: what it has printed goes first, which `terminate` would cut off, and so do the last
+ * words of its connections.
+ *
+ * @param tellLingers - called when that takes longer than a moment
+ */
+export function endGuest(tellLingers: () => void): void {
+  const closing = farewells();
+  if (closing === undefined) exit();
+  else {
+    tellLingers();
+    void closing.then(exit);
+  }
+}
+
+function exit(): void {
   process.stdout.write('', () => {
     process.stderr.write('', () => {
       process.exit();

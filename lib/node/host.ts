@@ -9,6 +9,7 @@ import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { END, PORTS } from '../wire/protocol.js';
 import { encodeMoved } from './moved-socket.js';
 import { PortMux } from './port-mux.js';
+import { LINGER_MS } from './served-socket.js';
 import { encodeServed } from './stream-bridge.js';
 
 export { now } from './clock.js';
@@ -102,6 +103,7 @@ class ThreadConnection implements Connection {
   readonly #events: ConnectionEvents;
   /** Of the sockets that are bridged to the thread. */
   readonly #ports: PortMux;
+  #ending: ReturnType<typeof setOwnTimeout> | undefined;
 
   constructor(worker: Worker, events: ConnectionEvents) {
     const { port1, port2 } = new MessageChannel();
@@ -166,9 +168,19 @@ class ThreadConnection implements Connection {
   end(): void {
     this.#port.postMessage([END]);
     // One that cannot, because its thread is blocked, is ended.
+    this.#endAfter(GRACE_MS);
+  }
+
+  letLinger(): void {
+    clearOwnTimeout(this.#ending);
+    this.#endAfter(LINGER_MS + GRACE_MS);
+  }
+
+  #endAfter(ms: number): void {
     const timer = setOwnTimeout(() => {
       this.terminate();
-    }, GRACE_MS);
+    }, ms);
+    this.#ending = timer;
     this.#worker.once('exit', () => {
       clearOwnTimeout(timer);
     });

@@ -5,10 +5,11 @@ import type { Endpoint } from '../comlink.js';
 import type { Backend, Connection, ConnectionEvents, HandledValue } from '../pool/backend.js';
 import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { decodeError, type WireError } from '../wire/errors.js';
+import { END } from '../wire/protocol.js';
 import { inheritedFlags } from './exec-argv.js';
 import { HandleLine } from './handle-line.js';
 import { type RawHandle, rawHandle } from './raw-handle.js';
-import { ServedSocket } from './served-socket.js';
+import { LINGER_MS, ServedSocket } from './served-socket.js';
 import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT, tryToFrame } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
@@ -132,6 +133,8 @@ class ProcessConnection implements Connection {
   readonly #line: HandleLine;
   /** Of sockets that were handed over and may not have arrived: Node closes them here when they have, and else nobody does. */
   #underWay: { socket: Socket; handle: RawHandle }[] = [];
+  /** Some were handed over to it. */
+  #hasHadSockets = false;
   /** Of a process that is to end by itself: when that has taken too long. */
   #grace: ReturnType<typeof setOwnTimeout> | undefined;
 
@@ -179,6 +182,7 @@ class ProcessConnection implements Connection {
   }
 
   #noteUnderWay(socket: Socket): void {
+    this.#hasHadSockets = true;
     const handle = rawHandle(socket);
     if (handle === undefined) return;
     if (this.#underWay.length >= 64) this.#underWay = this.#underWay.filter(({ handle: { fd = 0 } }) => fd >= 0);
@@ -209,15 +213,23 @@ class ProcessConnection implements Connection {
   }
 
   end(): void {
-    // The child ends when its channel does. One that does not, because its thread is blocked, is ended.
-    if (this.#child.connected) this.#child.disconnect();
-    this.#giveGrace();
+    // The child ends when its channel does, or is told to, so that its connections end in order. One that does not, because
+    // its thread is blocked, is ended.
+    if (this.#hasHadSockets) this.#ipc.post(TASK_PORT, [END]);
+    else if (this.#child.connected) this.#child.disconnect();
+    this.#endAfter(GRACE_MS);
   }
 
-  #giveGrace(): void {
+  letLinger(): void {
+    clearOwnTimeout(this.#grace);
+    this.#grace = undefined;
+    this.#endAfter(LINGER_MS + GRACE_MS);
+  }
+
+  #endAfter(ms: number): void {
     this.#grace ??= setOwnTimeout(() => {
       this.terminate();
-    }, GRACE_MS);
+    }, ms);
   }
 
   terminate(): void {
@@ -247,7 +259,7 @@ class ProcessConnection implements Connection {
     };
     child.once('disconnect', () => {
       // One that goes on without its channel, which a task may have harmed, would never be heard of again.
-      if (exit === undefined) this.#giveGrace();
+      if (exit === undefined) this.#endAfter(GRACE_MS);
     });
     child.once('exit', (code, signal) => {
       clearOwnTimeout(this.#grace);

@@ -2,6 +2,7 @@ import type * as Net from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { atTaskEnd } from '../wire/scope.js';
+import { rawHandle } from './raw-handle.js';
 
 let module: typeof Net | undefined;
 
@@ -44,7 +45,31 @@ export function readToTheEnd(socket: Socket): void {
  */
 const LAST_WORDS_MS = 30_000;
 /** ms that a peer that was sent all has to end its side. */
-const LINGER_MS = 5000;
+export const LINGER_MS = 5000;
+
+/** Sockets that are being closed, and whose peers have not ended their sides. */
+const lingering = new Set<Socket>();
+
+/**
+ * Waits for the ends of connections whose tasks have ended. With its thread, or process, such a socket would be closed while its
+ * peer may still send: that resets the connection, and what the peer has not read yet is lost.
+ *
+ * @returns when the last one is closed, which is a matter of LINGER_MS; nothing when there are none
+ */
+export function farewells(): Promise<void> | undefined {
+  // One that is bridged belongs to another thread, which lingers for it.
+  const here = [...lingering].filter((socket) => rawHandle(socket) !== undefined);
+  if (here.length === 0) return undefined;
+  const ends = here.map(
+    (socket) =>
+      new Promise<void>((resolve) => {
+        socket.once('close', () => {
+          resolve();
+        });
+      }),
+  );
+  return Promise.all(ends).then(() => undefined);
+}
 
 /**
  * Closes the socket of a task that has ended.
@@ -59,14 +84,17 @@ export function closeServed(socket: Socket, stopped: boolean): Promise<void> | u
     socket.destroy();
     return undefined;
   }
-  const said = new Promise<void>((resolve, reject) => {
+  if (socket.writableFinished) {
+    closeSoftly(socket);
+    return undefined;
+  }
+  return new Promise<void>((resolve, reject) => {
     socket.once('finish', resolve);
     socket.once('close', () => {
       resolve();
     });
     closeSoftly(socket, reject);
   });
-  return said;
 }
 
 /**
@@ -77,7 +105,9 @@ export function closeServed(socket: Socket, stopped: boolean): Promise<void> | u
  * @param onStuck - told why when the connection is reset because its peer takes nothing any more
  */
 export function closeSoftly(socket: Socket, onStuck?: (error: Error) => void): void {
-  if (socket.destroyed) return;
+  if (socket.destroyed || lingering.has(socket)) return;
+  lingering.add(socket);
+  socket.once('close', () => lingering.delete(socket));
   endServed(socket, onStuck);
   if (!socket.writableEnded) socket.end();
   const bound = () => {

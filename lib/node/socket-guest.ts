@@ -8,7 +8,7 @@ import type { Definition } from '../wire/protocol.js';
 import { Acceptor } from './acceptor.js';
 import { aborted, leaveSignalsToParent, type OwnAddress, type Report, Reports } from './preforked-guest.js';
 import { type RawHandle, rawHandle } from './raw-handle.js';
-import { closeServed, readToTheEnd } from './served-socket.js';
+import { closeServed, farewells, readToTheEnd } from './served-socket.js';
 import { noCounts, type ServerStats, Slots } from './slots.js';
 
 export { lend } from './acceptor.js';
@@ -31,7 +31,7 @@ export interface Parent {
 }
 
 /**
- * Serves connections until `drain` is aborted and the last one has ended.
+ * Serves connections until `drain` is aborted and the last one has ended, on the side of its peer, too.
  *
  * @param where - the handle of an address that the parent has bound, or an address to bind here
  * @param handler - is called with each connection, and the address of its peer
@@ -56,6 +56,7 @@ export async function serve(
   await gate.open(where);
   await aborted(drain);
   await gate.close();
+  await farewells();
   return gate.counts();
 }
 

@@ -47,6 +47,8 @@ export interface Connection {
   unref(): void;
   /** Ends a worker that has nothing to do, with what it has to do at its end; `exit` follows. */
   end(): void;
+  /** The worker says that its orderly end takes a while. */
+  letLinger?(): void;
   /** Ends the worker at once; `exit` follows. */
   terminate(): void;
 }

@@ -17,6 +17,7 @@ import {
   HAS,
   INITIALIZER_FAILED,
   ITEMS,
+  LINGERS,
   LOADING,
   PING,
   PONG,
@@ -560,6 +561,9 @@ export class WorkerRunner {
         break;
       case INITIALIZER_FAILED:
         this.#events.initializerFailed(this, decodeError(message[1] as WireError));
+        break;
+      case LINGERS:
+        this.#connection.letLinger?.();
         break;
       case PONG:
         this.#pong?.(message[1] as number);

@@ -54,6 +54,8 @@ export const READY = 4;
 export const INITIALIZER_FAILED = 5;
 /** `[UNREADABLE, count]`: the message of the host that was the count-th by this port cannot be read. */
 export const UNREADABLE = 9;
+/** `[LINGERS]`: the worker was told to end, and takes a while to do so in order. */
+export const LINGERS = 12;
 /** `[PONG, n]` */
 export const PONG = 6;
 

@@ -253,6 +253,53 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       expect((await answer).length).to.equal(8_000_000);
     });
 
+    it('the last words of a handler reach a client that sends and has not read yet, although the pool is shut down', async () => {
+      const pool = bench.pool({ maxWorkers: 1 });
+      const handler = (socket: Socket) => {
+        socket.end(new Uint8Array(1_000_000).fill(7));
+      };
+      const server = isPreforked ? await serve(handler) : await serveSockets(pool, handler, LOCAL);
+      const client = await dial(server.address().port);
+      client.pause();
+      client.write(new Uint8Array(100_000));
+      await eventually(() => server.stats().completed + server.stats().active === 1, 'the connection');
+      const closing = server.close().then(() => pool.shutdown());
+      // What a process that has exited is sent is answered with a reset.
+      let over = false;
+      const sending = closing.then(() => (over = true));
+      for (let i = 0; i < 100 && !over; i++) {
+        client.write('more');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const answer = readToEnd(client);
+      client.resume();
+      expect((await answer).length).to.equal(1_000_000);
+      client.end();
+      await settled(sending, 'the end of the pool');
+    });
+
+    itOnPools('the last words of a handler reach their client although its worker ends with the task', async () => {
+      const pool = bench.pool({ maxWorkers: 1, maxTasksPerWorker: 1 });
+      const handler = (socket: Socket) => {
+        socket.end(new Uint8Array(1_000_000).fill(7));
+      };
+      const server = await serveSockets(pool, handler, LOCAL);
+      servers.push(server);
+      for (let i = 1; i <= 2; i++) {
+        const client = await dial(server.address().port);
+        client.pause();
+        client.write(new Uint8Array(100_000));
+        await eventually(() => server.stats().completed === i, 'the end of the task');
+        // The worker has been told to end by then.
+        await settled(pool.submit(() => 1));
+        client.write('more');
+        const answer = readToEnd(client);
+        client.resume();
+        expect((await answer).length).to.equal(1_000_000);
+        client.end();
+      }
+    });
+
     it('the short echo of the documentation loses nothing, although its loop destroys the socket', async () => {
       const server = await serve(async (socket) => {
         for await (const chunk of socket) socket.write(chunk as Uint8Array);
