@@ -85,8 +85,12 @@ function isSecure(server: Server): boolean {
   return 'setSecureContext' in server;
 }
 
-/** Whether a socket can be handed over: one of TLS or of a terminal is more than a handle. It is bridged. */
+/**
+ * Whether a socket can be handed over: one of TLS or of a terminal is more than a handle, and one that is being connected waits
+ * for news of its handle here. They are bridged.
+ */
 function isHandedOver(socket: Socket): boolean {
+  if (socket.connecting) return false;
   const kind = rawHandle(socket)?.constructor.name;
   return kind === undefined || kind === 'TCP' || kind === 'Pipe';
 }

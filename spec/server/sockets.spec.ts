@@ -962,6 +962,23 @@ describe('serveSockets: where a connection goes', () => {
     expect(settings).to.include({ kSetNoDelay: true, kSetKeepAlive: true, kSetKeepAliveInitialDelay: 5 });
   });
 
+  it('a client socket that is being connected is bridged to a process', async () => {
+    await using pool = new ProcessPoolExecutor(1);
+    // Sent at once, it has no time to be connected.
+    await settled(pool.submit(() => 1));
+    const listener = createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');
+    await settled(once(listener, 'listening'));
+    const client = connect((listener.address() as AddressInfo).port, '127.0.0.1');
+    const talk = async (socket: Socket) => {
+      socket.end('apple');
+      let heard = '';
+      for await (const chunk of socket) heard += String(chunk);
+      return heard;
+    };
+    expect(await settled(pool.submit(talk, client))).to.equal('apple');
+    listener.close();
+  });
+
   it('of a connection that was handed to a process nothing stays here when its task has ended', async () => {
     const accepted: Socket[] = [];
     const note = (message: unknown) => {
