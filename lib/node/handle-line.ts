@@ -42,7 +42,11 @@ export class HandleLine {
 
   #pass(message: unknown, handle: SendHandle | undefined, done: (error: Error | null) => void): boolean {
     if (handle === undefined) return this.#send(message, undefined, done);
+    let left = false;
     const hasLeft = this.#send(message, handle, (error) => {
+      // Node says so again when it sends it again, because the child could not receive it.
+      if (left) return;
+      left = true;
       this.#leaving = false;
       done(error);
       this.#fill();

@@ -144,7 +144,11 @@ function attach(handle: Handle, message: unknown[]): void {
 
 /** The socket or server that came with a task. */
 function openHandle([handle, head, allowHalfOpen, served]: WireHandle): unknown {
-  if (handle === undefined) throw new Error('The socket was closed before it reached the process');
+  if (handle === undefined) {
+    throw new Error(
+      'The socket did not reach the process: it was closed before, or the process has no file descriptor left',
+    );
+  }
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;
   if (served) {

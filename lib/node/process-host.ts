@@ -160,6 +160,10 @@ class ProcessConnection implements Connection {
       },
       0,
     );
+    whenGivenUp(child, (message) => {
+      // Without it: the child says that it lacks it, and its task fails.
+      this.#line.send(message, undefined, () => undefined);
+    });
     this.endpoint = endpointOf(this.#ipc);
     this.#ipc.listen(
       TASK_PORT,
@@ -279,6 +283,23 @@ class ProcessConnection implements Connection {
       if (child.pid === undefined) tell(error);
     });
   }
+}
+
+/**
+ * Has `tell` called with each message whose socket the child could not receive, for want of a file descriptor. Node sends it
+ * again a few times, then drops it, and says so to nobody who could tell which it was.
+ */
+function whenGivenUp(child: ChildProcess, tell: (message: unknown) => void): void {
+  // What Node keeps of a socket that the child has not acknowledged; there is no public way to it.
+  const sender = child as unknown as { _pendingMessage?: { message: { msg: unknown } } | null };
+  let refused: typeof sender._pendingMessage;
+  child.prependListener('internalMessage', ({ cmd }: { cmd?: unknown }) => {
+    refused = cmd === 'NODE_HANDLE_NACK' ? sender._pendingMessage : undefined;
+  });
+  child.on('internalMessage', () => {
+    if (refused && sender._pendingMessage !== refused) tell(refused.message.msg);
+    refused = undefined;
+  });
 }
 
 function endpointOf(ipc: IpcMultiplexer): Endpoint {

@@ -35,6 +35,16 @@ describe('HandleLine', () => {
     expect(told).to.deep.equal(['apple', 'pear', 'plum']);
   });
 
+  it('a handle that leaves again, because it did not arrive, has left once', () => {
+    const { line, given, leave } = makeLine();
+    let told = 0;
+    for (const name of ['apple', 'pear', 'plum']) line.send(name, handle, () => told++);
+    leave[0]?.();
+    leave[0]?.();
+    expect(given).to.deep.equal(['apple', 'pear']);
+    expect(told).to.equal(1);
+  });
+
   it('nothing overtakes what waits, and whoever sends it hears that it has not left', () => {
     const { line, given, leave } = makeLine();
     expect(line.send('apple', handle, ignore)).to.equal(true);

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -977,6 +978,34 @@ describe('serveSockets: where a connection goes', () => {
     };
     expect(await settled(pool.submit(talk, client))).to.equal('apple');
     listener.close();
+  });
+
+  it('a connection that a process has no file descriptor for fails, and the others go on', async function () {
+    await using pool = new ProcessPoolExecutor(1, { concurrentTasksPerWorker: 64 });
+    const heard: unknown[] = [];
+    await using server = await serveSockets(pool, echo, { ...LOCAL, onError: (error) => heard.push(error) });
+    const { port } = server.address();
+    expect(String(await ask(port, 'apple'))).to.equal('apple');
+    const pid = await settled(pool.submit(() => process.pid));
+    const limit = (files: number) => spawnSync('prlimit', [`--pid=${String(pid)}`, `--nofile=${String(files)}:4096`]);
+    if (limit(48).status !== 0) this.skip();
+    // Node warns of each.
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- only put back
+    const { emitWarning } = process;
+    process.emitWarning = () => undefined;
+    const clients = await Promise.all(Array.from({ length: 48 }, () => dial(port)));
+    try {
+      await eventually(() => heard.length > 0, 'the first that fails');
+      limit(4096);
+      for (const client of clients) client.end();
+      await eventually(() => server.stats().active === 0, 'the end of all');
+    } finally {
+      process.emitWarning = emitWarning;
+    }
+    expect(server.stats().failed).to.equal(heard.length);
+    expect(String(heard[0])).to.match(/did not reach the process/);
+    expect(String(await ask(port, 'banana'))).to.equal('banana');
+    for (const client of clients) client.destroy();
   });
 
   it('of a connection that was handed to a process nothing stays here when its task has ended', async () => {
