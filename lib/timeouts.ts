@@ -1,5 +1,5 @@
 /** The longest delay that timers can hold, in ms; above it they fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Checks a waiting time given by a caller.

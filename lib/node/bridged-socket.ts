@@ -1,6 +1,7 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { show } from '../options.js';
+import { LONGEST_TIMER } from '../timeouts.js';
 
 /** What of a socket is told to the other side: an array, since it crosses sooner than an object. */
 export type Address = [
@@ -39,6 +40,9 @@ export interface Line {
 export type Setting =
   [method: 'setNoDelay', enable: boolean] | [method: 'setKeepAlive', enable: boolean, initialDelay: number | undefined];
 
+const HALF_OPEN = { emitClose: false };
+const WHOLE = { emitClose: false, allowHalfOpen: false };
+
 /** A socket whose operating-system handle is in another thread. Where it can it does what net.Socket does, under the same names. */
 export class BridgedSocket extends Duplex {
   bytesRead = 0;
@@ -46,9 +50,13 @@ export class BridgedSocket extends Duplex {
   readonly #address: Address;
   readonly #line: Line;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Bytes of the chunk that is being written. */
+  #writing = 0;
+  /** Bytes that had been sent before it. */
+  #sentBefore = 0;
 
   constructor(address: Address, line: Line, allowHalfOpen: boolean) {
-    super(allowHalfOpen ? undefined : { allowHalfOpen });
+    super(allowHalfOpen ? HALF_OPEN : WHOLE);
     this.#address = address;
     this.#line = line;
   }
@@ -88,7 +96,10 @@ export class BridgedSocket extends Duplex {
   }
 
   get bytesWritten(): number {
-    return this.#line.bytesSent + this.writableLength;
+    const { bytesSent } = this.#line;
+    // What of the chunk that is being written has been sent is among both.
+    const counted = this.#writing === 0 ? 0 : bytesSent - this.#sentBefore;
+    return bytesSent - counted + this.writableLength;
   }
 
   get readyState(): string {
@@ -129,7 +140,8 @@ export class BridgedSocket extends Duplex {
       throw new RangeError(`The timeout of a socket must be a number of ms, 0 or more: received ${show(ms)}`);
     }
     clearTimeout(this.#timer);
-    this.timeout = ms;
+    // As net.Socket does: a longer delay would be none at all.
+    this.timeout = Math.min(ms, LONGEST_TIMER);
     if (callback !== undefined) {
       if (ms === 0) this.off('timeout', callback);
       else this.once('timeout', callback);
@@ -168,7 +180,12 @@ export class BridgedSocket extends Duplex {
 
   override _write(chunk: unknown, _encoding: BufferEncoding, done: (error?: Error) => void): void {
     this.touch();
-    this.#line.write(chunk, done);
+    this.#writing = (chunk as Uint8Array).length;
+    this.#sentBefore = this.#line.bytesSent;
+    this.#line.write(chunk, (error) => {
+      this.#writing = 0;
+      done(error);
+    });
   }
 
   override _final(done: () => void): void {
@@ -179,6 +196,8 @@ export class BridgedSocket extends Duplex {
     clearTimeout(this.#timer);
     this.#line.destroy(error);
     done(error);
+    // As net.Socket does, which tells whether it came of an error.
+    process.nextTick(() => this.emit('close', error !== null));
   }
 
   /** There is traffic. */
