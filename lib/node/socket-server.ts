@@ -77,6 +77,12 @@ export async function serveSockets(
   return server;
 }
 
+/** A connection, and the address of its peer. */
+interface Accepted {
+  socket: Socket;
+  peer: Parameters<SocketHandler>[1];
+}
+
 class SocketServer implements PooledServer {
   /** The executor, under the bounds of a connection. */
   readonly #bounded: BoundExecutor;
@@ -84,7 +90,7 @@ class SocketServer implements PooledServer {
   readonly #listenOptions: ListenOptions;
   readonly #onError: ((error: unknown, peer: string) => void) | undefined;
   readonly #server: Server;
-  readonly #slots: Slots<Socket>;
+  readonly #slots: Slots<Accepted>;
   readonly #unwatch: () => void;
   readonly #sockets = new Set<Socket>();
   readonly #ending = new AbortController();
@@ -118,8 +124,8 @@ class SocketServer implements PooledServer {
     this.#slots = new Slots(
       slotsOf(executor),
       checkCount(maxPending, 'maxPending', 0, true),
-      (socket) => {
-        this.#serve(socket);
+      (accepted) => {
+        this.#serve(accepted);
       },
       roomOf(executor),
     );
@@ -176,7 +182,9 @@ class SocketServer implements PooledServer {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#server.close();
     this.#unwatch();
-    return this.#slots.close(reset);
+    return this.#slots.close(({ socket }) => {
+      reset(socket);
+    });
   }
 
   #endAfter(grace: number): void {
@@ -196,35 +204,36 @@ class SocketServer implements PooledServer {
     });
     // A peer that resets its connection is no error of this process; the handler sees it on its side.
     socket.on('error', ignore);
-    if (!this.#slots.enter(socket)) reset(socket);
+    // Asked for now: the system does not know it any more when the peer resets the connection while it waits.
+    const { remoteAddress = '', remotePort = 0, remoteFamily = '' } = socket;
+    const peer = { address: remoteAddress, port: remotePort, family: remoteFamily };
+    if (!this.#slots.enter({ socket, peer })) reset(socket);
   }
 
-  #serve(socket: Socket): void {
-    const { remoteAddress = '', remotePort = 0, remoteFamily = '' } = socket;
+  #serve(accepted: Accepted): void {
+    const { socket, peer } = accepted;
     if (socket.destroyed) {
-      this.#end(socket, undefined);
+      this.#end(accepted, undefined);
       return;
     }
     try {
-      const peer = { address: remoteAddress, port: remotePort, family: remoteFamily };
       const served = new ServedSocket(socket, this.#local);
       const future = this.#bounded.submit(this.#handler as (...args: unknown[]) => unknown, served, peer);
       future.addDoneCallback(() => {
         const outcome = future.outcome();
-        this.#end(socket, outcome?.status === 'rejected' ? outcome : undefined);
+        this.#end(accepted, outcome?.status === 'rejected' ? outcome : undefined);
       });
     } catch (reason) {
-      this.#end(socket, { reason });
+      this.#end(accepted, { reason });
     }
   }
 
-  #end(socket: Socket, failure: { reason: unknown } | undefined): void {
+  #end({ socket, peer }: Accepted, failure: { reason: unknown } | undefined): void {
     if (failure === undefined) endServed(socket);
     else socket.destroy();
     this.#slots.release(failure === undefined ? 'completed' : 'failed');
     if (failure === undefined) return;
-    const { remoteAddress, remotePort } = socket;
-    tell(this.#onError, failure.reason, `${String(remoteAddress)}:${String(remotePort)}`);
+    tell(this.#onError, failure.reason, `${peer.address}:${String(peer.port)}`);
   }
 }
 

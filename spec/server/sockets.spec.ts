@@ -388,6 +388,33 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       await eventually(() => server.stats().active === 0, 'the end of all');
     });
 
+    itOnPools(
+      'a handler is told the address of a client that reset its connection while it waited in line',
+      async () => {
+        const gate = bench.gate();
+        const heard: string[] = [];
+        const handler = (0, eval)(`async (socket, peer) => {
+        await (${passGateAsync.toString()})(globalThis.token);
+        throw new Error(peer.address + ':' + peer.port);
+      }`) as SocketHandler;
+        const server = await serve(handler, {
+          pool: withToken({ maxWorkers: 1 }, gate.token),
+          onError: (error, peer) => heard.push(`${(error as Error).message} ${peer}`),
+        });
+        const { port } = server.address();
+        const first = await dial(port);
+        await gate.arrived();
+        const leaving = await dial(port);
+        const ports = [first.localPort, leaving.localPort].map(String);
+        await eventually(() => server.stats().waiting === 1, 'one that waits');
+        leaving.resetAndDestroy();
+        gate.open();
+        await eventually(() => server.stats().active === 0, 'the end of all');
+        expect(heard).to.deep.equal(ports.map((own) => `127.0.0.1:${own} 127.0.0.1:${own}`));
+        first.destroy();
+      },
+    );
+
     it('a silent client holds one slot and harms no other', async () => {
       const server = await serve(echo, { pool: { maxWorkers: 2 } });
       const { port } = server.address();
