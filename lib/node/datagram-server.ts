@@ -49,6 +49,7 @@ interface Datagram {
  * @param options - where to listen, and bounds
  * @returns the server, once it listens
  * @throws TypeError or RangeError when an option is nonsense
+ * @throws ExecutorShutdownError or BrokenExecutor when the pool takes no more tasks
  *
  * @example
  * ```ts
@@ -108,11 +109,11 @@ class DatagramServer implements PooledDatagramServer {
     checkSignal(signal);
     checkFunction(onError, 'onError');
     signal?.throwIfAborted();
+    const places = slotsOf(executor);
     const pinned = pin(executor, handler, 'serveDatagrams');
     this.#socket = socket;
     this.#onError = onError;
     this.#signal = signal;
-    const places = slotsOf(executor);
     const bounded = executor.with({ signal: this.#ending.signal, ...(timeout === undefined ? {} : { timeout }) });
     const begin = ({ message, from }: Datagram) => {
       const failed = (error: unknown) => {

@@ -54,6 +54,7 @@ export interface SocketServerOptions extends ListenOptions {
  * @param options - where to listen, and bounds
  * @returns the server, once it listens
  * @throws TypeError or RangeError when an option is nonsense
+ * @throws ExecutorShutdownError or BrokenExecutor when the pool takes no more tasks
  *
  * @example
  * ```ts
@@ -101,6 +102,10 @@ class SocketServer implements PooledServer {
 
   constructor(executor: Executor, handler: SocketHandler, given: SocketServerOptions) {
     const options = readOptions(given, 'serveSockets');
+    const { port, path, fd } = options as Partial<SocketServerOptions> & { fd?: unknown };
+    if (port === undefined && path === undefined && fd === undefined) {
+      throw new TypeError("serveSockets needs to know where to listen: a 'port', 0 for any, or a 'path'");
+    }
     const {
       maxPending = 1024,
       timeout,
@@ -119,7 +124,7 @@ class SocketServer implements PooledServer {
     this.#onError = onError;
     this.#signal = signal;
     // The queue of waiting connections is here; the listen backlog only has to outlast a busy moment.
-    if (listenOptions.port !== undefined) checkPort(listenOptions.port);
+    if (port !== undefined) checkPort(port);
     this.#listenOptions = { backlog: 1024, ...listenOptions };
     this.#slots = new Slots(
       slotsOf(executor),
@@ -269,11 +274,18 @@ export function whenResized(executor: Executor, listener: () => void): () => voi
   return executor instanceof WorkerPoolExecutor ? executor.whenResized(listener) : () => undefined;
 }
 
-/** How many tasks an executor runs at once. */
+/** How many tasks an executor runs at once. @throws what is wrong with an executor that a server cannot use */
 export function slotsOf(executor: Executor): () => number {
-  if (executor instanceof WorkerPoolExecutor) return () => executor.slots;
-  if (typeof (executor as { submit?: unknown } | null)?.submit !== 'function') {
+  if (executor instanceof WorkerPoolExecutor) {
+    executor.checkOpen();
+    return () => executor.slots;
+  }
+  const { submit, with: bind } = (executor ?? {}) as { submit?: unknown; with?: unknown };
+  if (typeof submit !== 'function') {
     throw new TypeError(`A pooled server needs an executor: received ${show(executor)}`);
+  }
+  if (typeof bind !== 'function') {
+    throw new TypeError('A pooled server needs the executor itself, not what with() gives: it has options of its own');
   }
   return () => Infinity;
 }

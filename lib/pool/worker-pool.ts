@@ -237,7 +237,7 @@ export abstract class WorkerPoolExecutor extends Executor {
 
   /** @internal */
   protected checkCallable(callable: unknown): void {
-    this.#checkOpen();
+    this.checkOpen();
     this.#callables.get(callable);
   }
 
@@ -258,7 +258,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     args: unknown[],
     options: TaskOptions | undefined,
   ): AsyncIterableIterator<unknown> {
-    this.#checkOpen();
+    this.checkOpen();
     const known = this.#callables.get(callable);
     const reader = new StreamReader(
       {
@@ -287,7 +287,7 @@ export abstract class WorkerPoolExecutor extends Executor {
     special: Special | undefined,
     site?: Site,
   ): Task {
-    this.#checkOpen();
+    this.checkOpen();
     if (this.#options.maxQueueSize !== Infinity && this.#roomInQueue() <= 0) {
       throw new QueueFullError(
         `The queue is full: ${String(this.#options.maxQueueSize)} tasks wait already (maxQueueSize); ` +
@@ -336,7 +336,8 @@ export abstract class WorkerPoolExecutor extends Executor {
     return (task.site ??= this.#sites.note(task.callable, task.submitted));
   }
 
-  #checkOpen(): void {
+  /** @throws what it throws at whoever submits a task when it takes none any more @internal */
+  checkOpen(): void {
     if (this.#broken !== undefined) throw this.#brokenError();
     if (this.#isShutdown) {
       throw new ExecutorShutdownError('The executor was shut down and takes no more tasks; make a new one');

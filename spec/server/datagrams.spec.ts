@@ -1,7 +1,7 @@
 import { createSocket, Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { expect } from 'chai';
-import { TimeoutError } from 'concurrent-futures';
+import { ExecutorShutdownError, TimeoutError } from 'concurrent-futures';
 import {
   type DatagramHandler,
   type DatagramOptions,
@@ -322,6 +322,9 @@ for (const [name, { makeExecutor, capabilities }] of [
         expect(String(error)).to.match(text);
       }
       expect(String(await rejectionAs(serveDatagrams({} as never, upper, LOCAL), TypeError))).to.match(/executor/);
+      const shut = bench.pool();
+      await settled(shut.shutdown());
+      await rejectionAs(serveDatagrams(shut, upper, LOCAL), ExecutorShutdownError);
     });
   });
 }

@@ -6,7 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { expect } from 'chai';
-import { type Future, tasksFrom, ThreadPoolExecutor, TimeoutError, WorkerDiedError } from 'concurrent-futures';
+import {
+  ExecutorShutdownError,
+  type Future,
+  tasksFrom,
+  ThreadPoolExecutor,
+  TimeoutError,
+  WorkerDiedError,
+} from 'concurrent-futures';
 import { ProcessPoolExecutor } from 'concurrent-futures/process';
 import {
   type PooledServer,
@@ -783,6 +790,15 @@ for (const [name, { makeExecutor, capabilities }, isPreforked] of [
       for (const nobody of [undefined, null, {}, 'apple']) {
         expect(String(await rejectionAs(serveSockets(nobody as never, echo, LOCAL), TypeError))).to.match(/executor/);
       }
+      const bound = bench.pool().with({ priority: 1 });
+      expect(String(await rejectionAs(serveSockets(bound as never, echo, LOCAL), TypeError))).to.match(/with\(\)/);
+      for (const nowhere of [undefined, {}, { host: '127.0.0.1' }]) {
+        const serving = serveSockets(bench.pool(), echo, nowhere as never);
+        expect(String(await rejectionAs(serving, TypeError))).to.match(/'port'/);
+      }
+      const shut = bench.pool();
+      await settled(shut.shutdown());
+      await rejectionAs(serveSockets(shut, echo, LOCAL), ExecutorShutdownError);
       for (const nothing of [undefined, null, 'apple', {}]) {
         const serving = serveSockets(bench.pool(), nothing as never, LOCAL);
         expect(String(await rejectionAs(serving, TypeError))).to.match(/handler|callable/i);
