@@ -151,10 +151,8 @@ function openHandle([handle, head, allowHalfOpen, served]: WireHandle): unknown 
   }
   // A server, or the bare handle of an address to listen on.
   if (!isSocket(handle)) return handle;
-  if (served) {
-    readToTheEnd(handle);
-    belongToTask(handle);
-  }
+  readToTheEnd(handle);
+  if (served) belongToTask(handle);
   handle.allowHalfOpen = allowHalfOpen;
   if (head !== null) handle.unshift(head);
   rawHandle(handle)?.readStart();

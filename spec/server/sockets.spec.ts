@@ -1051,6 +1051,25 @@ describe('serveSockets: where a connection goes', () => {
     for (const client of clients) client.destroy();
   });
 
+  for (const Pool of [ThreadPoolExecutor, ProcessPoolExecutor]) {
+    it(`a loop over a socket that is an argument leaves it open for an answer: ${Pool.name}`, async () => {
+      await using pool = new Pool(1);
+      const listener = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
+      await settled(once(listener, 'listening'));
+      const accepted = once(listener, 'connection');
+      const answer = ask((listener.address() as AddressInfo).port, 'apple');
+      const [socket] = (await settled(accepted)) as [Socket];
+      const read = async (given: Socket) => {
+        let text = '';
+        for await (const chunk of given) text += String(chunk);
+        given.end(`got ${text}`);
+      };
+      await settled(pool.submit(read, socket));
+      expect(String(await answer)).to.equal('got apple');
+      listener.close();
+    });
+  }
+
   it('of a connection that was handed to a process nothing stays here when its task has ended', async () => {
     const accepted: Socket[] = [];
     const note = (message: unknown) => {
