@@ -50,25 +50,35 @@ export const LINGER_MS = 5000;
 /** Sockets that are being closed, and whose peers have not ended their sides. */
 const lingering = new Set<Socket>();
 
+/** ms without a word of a peer after which it is taken to have no more to say, by a thread that is to end. */
+const SILENCE_MS = 1000;
+
 /**
  * Waits for the ends of connections whose tasks have ended. With its thread, or process, such a socket would be closed while its
  * peer may still send: that resets the connection, and what the peer has not read yet is lost.
  *
- * @returns when the last one is closed, which is a matter of LINGER_MS; nothing when there are none
+ * @returns when each is closed, or has sent its last words to a peer that is silent; nothing when there are none
  */
 export function farewells(): Promise<void> | undefined {
   // One that is bridged belongs to another thread, which lingers for it.
   const here = [...lingering].filter((socket) => rawHandle(socket) !== undefined);
   if (here.length === 0) return undefined;
-  const ends = here.map(
-    (socket) =>
-      new Promise<void>((resolve) => {
-        socket.once('close', () => {
-          resolve();
-        });
-      }),
-  );
-  return Promise.all(ends).then(() => undefined);
+  return Promise.all(here.map(farewell)).then(() => undefined);
+}
+
+function farewell(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    let { bytesRead } = socket;
+    const timer = setInterval(() => {
+      if (socket.writableFinished && socket.bytesRead === bytesRead) done();
+      ({ bytesRead } = socket);
+    }, SILENCE_MS);
+    const done = () => {
+      clearInterval(timer);
+      resolve();
+    };
+    socket.once('close', done);
+  });
 }
 
 /**
