@@ -1,6 +1,4 @@
 import { ReadableStream, TransformStream, WritableStream } from 'node:stream/web';
-import { types } from 'node:util';
-import { Deserializer, Serializer } from 'node:v8';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { warn } from '#diagnostics';
 import { throwOver } from '../comlink.js';
@@ -8,8 +6,9 @@ import { describe } from '../options.js';
 import { encodeError } from '../wire/errors.js';
 import { refusal, UNREADABLE, unreadable } from '../wire/guarded-endpoint.js';
 import { type Purpose, purposeOf } from '../wire/purpose.js';
-import { cloneError, findUnclonable, isContainer } from '../wire/unclonable.js';
-import { isPlain as isWhole } from './plain.js';
+import { cloneError, findUnclonable } from '../wire/unclonable.js';
+import { isFrame, isLarge, readData, toFrame, tryToFrame } from './frame.js';
+import { movablesIn, reviveIn, substitute } from './placeholders.js';
 import {
   type Line,
   type LineEnd,
@@ -21,21 +20,12 @@ import {
 } from './web-stream-bridge.js';
 
 /**
- * Ports over the one channel between a process and its child. Each frame names the port that it is for:
- *
- *     [MARK, port, data, hasPlaceholders, purpose?]
- *
- * Data that are not simple are bytes that this package writes and reads itself: what Node cannot read on its arrival it
- * throws where nobody can catch it, and it makes Buffers of other views of bytes.
+ * Ports over the one channel between a process and its child: each frame names the port that it is for.
  *
  * A message port cannot leave its process. One that is to be moved stays, and is bridged: what arrives at it goes over the
  * channel under a new number, and the other side makes a port of its own that stands for it. So callbacks and signals work as
  * between threads. A web stream stays, too, and has a line of that kind for each direction.
  */
-type Frame = [mark: typeof MARK, port: number, data: unknown, hasPlaceholders: boolean, purpose?: Purpose];
-
-/** Tells a frame from what a task sends by its own process.send. */
-const MARK = 'concurrent-futures';
 
 /** The port of Comlink's calls. */
 export const COMLINK = 0;
@@ -160,17 +150,13 @@ export class IpcMultiplexer {
   /** Takes a frame of the other side. */
   receive(frame: unknown, handle: Handle | undefined): void {
     // A task's own process.send is none of ours.
-    if (!Array.isArray(frame) || frame[0] !== MARK) return;
-    const [, port, sent, hasPlaceholders, purpose] = frame as Frame;
+    if (!isFrame(frame)) return;
+    const [, port, , hasPlaceholders, purpose] = frame;
     const listener = this.#ports.get(port);
     if (listener === undefined) return;
-    let data = sent;
+    let data: unknown;
     try {
-      if (sent instanceof Uint8Array) {
-        const deserializer = new Deserializer(sent);
-        deserializer.readHeader();
-        data = deserializer.readValue();
-      }
+      data = readData(frame);
       if (hasPlaceholders) data = reviveIn(data, (value) => this.#revive(value));
     } catch (error) {
       listener.unreadable(error, purpose);
@@ -361,187 +347,4 @@ function tellLost(
 /** @throws DOMException for a stream that somebody has already */
 function refuseLocked(stream: ReadableStream | WritableStream): void {
   if (stream.locked) throw new DOMException('A stream that is locked cannot be moved', 'DataCloneError');
-}
-
-/**
- * Most bytes of one message. Node reads the length of what arrives as a number of 32 bits with a sign, and throws where nobody
- * can catch it when it is larger. What Node itself adds is less than the rest.
- */
-const MOST_BYTES = 2 ** 31 - 1024;
-
-/** What is sent by the channel. @throws what serialization throws, and RangeError for what is too large */
-export function toFrame(port: number, data: unknown, hasPlaceholders: boolean): Frame {
-  const sent = serialize(data);
-  if (sent instanceof Uint8Array && sent.length > MOST_BYTES) {
-    const most = `${String(sent.length)} bytes, of at most ${String(MOST_BYTES)}`;
-    throw new RangeError(`a message between processes is to take ${most}; send it in parts, or as a stream`);
-  }
-  return [MARK, port, sent, hasPlaceholders];
-}
-
-/** Simple data as they are, others as bytes. */
-function serialize(data: unknown): unknown {
-  if (isSimple(data)) return data;
-  if (!isWhole(data)) throw new DOMException('Something in it cannot be sent to another process', 'DataCloneError');
-  const serializer = new Serializer();
-  serializer.writeHeader();
-  serializer.writeValue(data);
-  return serializer.releaseBuffer();
-}
-
-/** Bytes or characters that may not go at once. */
-const LARGE = 32_768;
-
-function isLarge(data: unknown): boolean {
-  if (data instanceof Uint8Array) return data.length > LARGE;
-  // Of a batch, no part is long enough to matter for whoever waits; a result has few parts.
-  return (
-    Array.isArray(data) && data.length < 16 && data.some((part) => typeof part === 'string' && part.length > LARGE)
-  );
-}
-
-/** Parts that are looked at to find out whether data are simple: beyond that, bytes cost less. */
-const MOST_PARTS = 64;
-/** Characters, of two bytes at most, whose bytes are not counted: so many are far from too many for a message. */
-const MOST_CHARACTERS = 2 ** 29;
-
-/** Whether data are few plain objects and arrays, of primitive values: those Node reads as they were written. */
-function isSimple(data: unknown): boolean {
-  let left = MOST_PARTS;
-  let characters = 0;
-  const visit = (value: unknown): boolean => {
-    if (typeof value === 'string') return (characters += value.length) <= MOST_CHARACTERS;
-    if (typeof value !== 'object' || value === null) return typeof value !== 'symbol' && typeof value !== 'function';
-    // They look plain, and Node refuses them: too late when a handle goes along, or when they wait behind one.
-    if (types.isProxy(value) || types.isArgumentsObject(value)) return false;
-    const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== Array.prototype) return false;
-    for (const key of Object.keys(value)) {
-      const property = Object.getOwnPropertyDescriptor(value, key);
-      // What is computed might be something else when it is asked for again.
-      if (--left < 0 || property?.get !== undefined || !visit(property?.value)) return false;
-    }
-    return true;
-  };
-  if (!Array.isArray(data)) return visit(data);
-  // Batches of tasks are long, and flat.
-  return data.every(visit);
-}
-
-/** Throws for what cannot be sent by the channel, however small it were. */
-export function tryToFrame(value: unknown): void {
-  serialize(value);
-}
-
-/** A copy of a message in which some objects are replaced. */
-function substitute(message: unknown, replace: (value: object) => unknown): unknown {
-  const copies = new Map<object, unknown>();
-  const reaches = reachOf((value) => replace(value) !== undefined);
-  const visit = (value: unknown): unknown => {
-    if (typeof value !== 'object' || value === null) return value;
-    const replacement = replace(value);
-    if (replacement !== undefined) return replacement;
-    if (copies.has(value)) return copies.get(value);
-    if (Array.isArray(value)) {
-      // By its keys, because it may be sparse.
-      const copy: unknown[] = new Array(value.length);
-      copies.set(value, copy);
-      for (const key of Object.keys(value)) copy[key as never] = visit(value[key as never]);
-      return copy;
-    }
-    if (value instanceof Map) {
-      const copy = new Map<unknown, unknown>();
-      copies.set(value, copy);
-      for (const [key, entry] of value) copy.set(visit(key), visit(entry));
-      return copy;
-    }
-    if (value instanceof Set) {
-      const copy = new Set<unknown>();
-      copies.set(value, copy);
-      for (const entry of value) copy.add(visit(entry));
-      return copy;
-    }
-    // Cloning makes plain objects of instances of users' classes. Those of Node's own look alike, and stay what they are.
-    if (!isPlain(value) && !(isContainer(value) && reaches(value))) return value;
-    const copy: Record<string, unknown> = {};
-    copies.set(value, copy);
-    for (const [key, item] of Object.entries(value)) {
-      // Defined and not assigned: '__proto__' is a key like another.
-      Object.defineProperty(copy, key, { value: visit(item), enumerable: true, configurable: true, writable: true });
-    }
-    return copy;
-  };
-  return visit(message);
-}
-
-/** What cloning looks at in a value. */
-function partsOf(value: object): Iterable<unknown> {
-  if (value instanceof Map) return [...value.keys(), ...value.values()] as unknown[];
-  if (value instanceof Set) return value as Set<unknown>;
-  return isContainer(value) ? (Object.values(value) as unknown[]) : [];
-}
-
-/** Whether values have such an object somewhere in them. Each object is looked at once, for all of them. */
-function reachOf(isSuch: (value: object) => boolean): (root: object) => boolean {
-  const barren = new Set<object>();
-  return (root) => {
-    const seen = new Set<object>([root]);
-    // What is found is added to what is still to be looked at.
-    for (const value of seen) {
-      if (isSuch(value)) return true;
-      for (const part of partsOf(value)) {
-        if (typeof part === 'object' && part !== null && !barren.has(part)) seen.add(part);
-      }
-    }
-    for (const value of seen) barren.add(value);
-    return false;
-  };
-}
-
-/** Puts what placeholders stand for in their places, in data that nobody else has. */
-function reviveIn(data: unknown, revive: (value: object) => unknown): unknown {
-  const seen = new Map<object, unknown>();
-  const visit = (value: unknown): unknown => {
-    if (typeof value !== 'object' || value === null) return value;
-    if (seen.has(value)) return seen.get(value);
-    const revived = revive(value);
-    seen.set(value, revived ?? value);
-    if (revived !== undefined) return revived;
-    if (value instanceof Map) {
-      const entries = [...value];
-      value.clear();
-      for (const [key, entry] of entries) value.set(visit(key), visit(entry));
-    } else if (value instanceof Set) {
-      const entries = [...value];
-      value.clear();
-      for (const entry of entries) value.add(visit(entry));
-    } else if (Array.isArray(value) || isPlain(value)) {
-      const parts = value as Record<string, unknown>;
-      for (const key of Object.keys(parts)) {
-        const part = parts[key];
-        if (typeof part === 'object' && part !== null) parts[key] = visit(part);
-      }
-    }
-    return value;
-  };
-  return visit(data);
-}
-
-/** What is moved with a message that came by a bridged port. */
-function movablesIn(message: unknown): unknown[] {
-  const found: unknown[] = [];
-  if (typeof message !== 'object' || message === null) return found;
-  const collect = reachOf((value) => {
-    if (MOVABLE.some((movable) => value instanceof movable)) found.push(value);
-    return false;
-  });
-  collect(message);
-  return found;
-}
-
-const MOVABLE = [MessagePort, ReadableStream, WritableStream, TransformStream];
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
 }

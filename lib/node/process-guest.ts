@@ -7,16 +7,8 @@ import { ENDED, findHandled } from '../wire/protocol.js';
 import type { WireHandle } from './process-host.js';
 import { rawHandle } from './raw-handle.js';
 import { belongToTask, isSocket, readToTheEnd } from './served-socket.js';
-import {
-  COMLINK,
-  type Handle,
-  IpcMultiplexer,
-  READ_COUNT,
-  STRAY_ERROR,
-  TASK_PORT,
-  toFrame,
-  tryToFrame,
-} from './ipc.js';
+import { toFrame, tryToFrame } from './frame.js';
+import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT } from './ipc.js';
 import { KeptListeners } from './kept-listeners.js';
 import { WORKER_MARK } from './worker-mark.js';
 

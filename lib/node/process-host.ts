@@ -7,10 +7,11 @@ import { clearOwnTimeout, setOwnTimeout } from '../timeouts.js';
 import { decodeError, type WireError } from '../wire/errors.js';
 import { END } from '../wire/protocol.js';
 import { inheritedFlags } from './exec-argv.js';
+import { tryToFrame } from './frame.js';
 import { HandleLine } from './handle-line.js';
 import { type RawHandle, rawHandle } from './raw-handle.js';
 import { LINGER_MS, ServedSocket } from './served-socket.js';
-import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT, tryToFrame } from './ipc.js';
+import { COMLINK, type Handle, IpcMultiplexer, READ_COUNT, STRAY_ERROR, TASK_PORT } from './ipc.js';
 import { WORKER_MARK } from './worker-mark.js';
 
 const MAIN = fileURLToPath(new URL('../bundle/process-main.js', import.meta.url));
