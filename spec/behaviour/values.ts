@@ -60,6 +60,22 @@ const ALMOST_PLAIN: Record<string, () => unknown> = {
 
 const pair = (a: unknown, b: unknown) => [a, b];
 
+/** A web stream of these items. */
+const streamOf = (items: unknown[]) =>
+  new ReadableStream<unknown>({
+    start: (controller) => {
+      for (const item of items) controller.enqueue(item);
+      controller.close();
+    },
+  });
+
+/** All that a web stream gives. */
+const readAll = async (given: ReadableStream<unknown>) => {
+  const items: unknown[] = [];
+  for await (const item of given) items.push(item);
+  return items;
+};
+
 /** Has a step of the handler of traps throw on this side while `body` runs. */
 async function withTraps(
   step: 'serialize' | 'deserialize',
@@ -632,20 +648,8 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
       it('web streams carry null and undefined as well, in all directions', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
         const expected = [1, null, undefined, 2];
-        const streamOf = (items: unknown[]) =>
-          new ReadableStream<unknown>({
-            start: (controller) => {
-              for (const item of items) controller.enqueue(item);
-              controller.close();
-            },
-          });
-        const read = async (given: ReadableStream<unknown>) => {
-          const items: unknown[] = [];
-          for await (const item of given) items.push(item);
-          return items;
-        };
-        expect(await settled(pool.submit(read, streamOf(expected)))).to.deep.equal(expected);
-        expect(await settled(read(await settled(pool.submit(streamOf, expected))))).to.deep.equal(expected);
+        expect(await settled(pool.submit(readAll, streamOf(expected)))).to.deep.equal(expected);
+        expect(await settled(readAll(await settled(pool.submit(streamOf, expected))))).to.deep.equal(expected);
         const write = async (given: WritableStream<unknown>, items: unknown[]) => {
           const writer = given.getWriter();
           for (const item of items) await writer.write(item);
@@ -734,18 +738,6 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
 
       it('web streams and responses go through callbacks, as arguments and as results', async () => {
         const pool = bench.pool({ maxWorkers: 1 });
-        const streamOf = (...items: unknown[]) =>
-          new ReadableStream({
-            start: (controller) => {
-              for (const item of items) controller.enqueue(item);
-              controller.close();
-            },
-          });
-        const read = async (given: ReadableStream<unknown>) => {
-          const items: unknown[] = [];
-          for await (const item of given) items.push(item);
-          return items;
-        };
         const giveTo = (callback: (given: ReadableStream<unknown>) => unknown) =>
           callback(
             new ReadableStream({
@@ -756,13 +748,13 @@ export function describeValues(name: string, makeExecutor: MakeExecutor, capabil
               },
             }),
           );
-        expect(await settled(pool.submit(giveTo, proxy(read)))).to.deep.equal([1, null]);
+        expect(await settled(pool.submit(giveTo, proxy(readAll)))).to.deep.equal([1, null]);
         const takeFrom = async (callback: () => unknown) => {
           const items: unknown[] = [];
           for await (const item of (await callback()) as ReadableStream<unknown>) items.push(item);
           return items;
         };
-        const give = proxy(() => streamOf('a', 'b'));
+        const give = proxy(() => streamOf(['a', 'b']));
         expect(await settled(pool.submit(takeFrom, give))).to.deep.equal(['a', 'b']);
         const written: unknown[] = [];
         const sink = proxy(
